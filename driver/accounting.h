@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef LONGPIN_ACCOUNTING_H
+#define LONGPIN_ACCOUNTING_H
+
+#include <linux/types.h>
+
+struct longpin_info;
+struct longpin_refusal;
+struct mm_struct;
+struct user_struct;
+
+/**
+ * struct longpin_charge - who pays for the pages of a pin
+ * @user: whose locked_vm counts them; a reference is held
+ * @mm: whose pinned_vm (VmPin) counts them; a reference on the struct is held,
+ *	not on the address space, which may be gone when the charge is undone
+ * @pages: how many; 0 when nothing is charged
+ *
+ * Release uses these and never current: the pin may end in another process.
+ */
+struct longpin_charge {
+	struct user_struct *user;
+	struct mm_struct *mm;
+	unsigned long pages;
+};
+
+int longpin_charge(struct longpin_charge *charge, unsigned long pages,
+		   struct longpin_refusal *why);
+void longpin_uncharge(struct longpin_charge *charge);
+void longpin_accounting_info(struct longpin_info *info);
+
+#endif /* LONGPIN_ACCOUNTING_H */

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Everything that differs between kernels (4.15 to 6.18), under one name each.
+ * kernel_features.h holds what the headers at hand offer (see kernel_probes.c);
+ * no other file asks.
+ */
+#ifndef LONGPIN_KERNEL_COMPAT_H
+#define LONGPIN_KERNEL_COMPAT_H
+
+#include <linux/backing-dev.h>
+#include <linux/errno.h>
+#include <linux/fs.h>
+#include <linux/highmem.h>
+#include <linux/hugetlb.h>
+#include <linux/memremap.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/uaccess.h>
+
+#include "kernel_features.h"
+
+#ifndef untagged_addr	/* 5.3 */
+#define untagged_addr(addr) (addr)
+#endif
+
+#ifndef SECRETMEM_MAGIC	/* 5.14 */
+#define SECRETMEM_MAGIC 0x5345434d
+#endif
+
+static inline void longpin_mmap_read_lock(struct mm_struct *mm)
+{
+#ifdef LONGPIN_HAVE_MMAP_READ_LOCK
+	mmap_read_lock(mm);
+#else
+	down_read(&mm->mmap_sem);
+#endif
+}
+
+static inline void longpin_mmap_read_unlock(struct mm_struct *mm)
+{
+#ifdef LONGPIN_HAVE_MMAP_READ_LOCK
+	mmap_read_unlock(mm);
+#else
+	up_read(&mm->mmap_sem);
+#endif
+}
+
+static inline void longpin_mmap_assert_locked(struct mm_struct *mm)
+{
+#ifdef LONGPIN_HAVE_MMAP_READ_LOCK
+	mmap_assert_locked(mm);
+#else
+	lockdep_assert_held(&mm->mmap_sem);
+#endif
+}
+
+/* VmPin of the process, in pages. May sleep. */
+static inline void longpin_mm_pinned_add(struct mm_struct *mm, long pages)
+{
+#ifdef LONGPIN_HAVE_ATOMIC_PINNED_VM
+	atomic64_add(pages, &mm->pinned_vm);
+#else
+	down_write(&mm->mmap_sem);
+	mm->pinned_vm += pages;
+	up_write(&mm->mmap_sem);
+#endif
+}
+
+/*
+ * Take long-term pins of up to @nr pages of the current process from @start on.
+ * No mmap lock may be held. Returns the number of pages taken, which may be fewer
+ * than asked for, or an errno.
+ */
+static inline long longpin_gup_longterm(unsigned long start, int nr,
+					unsigned int gup_flags, struct page **pages)
+{
+#ifdef LONGPIN_HAVE_PIN_USER_PAGES_FAST
+	return pin_user_pages_fast(start, nr, gup_flags | FOLL_LONGTERM, pages);
+#else
+	long got;
+
+	longpin_mmap_read_lock(current->mm);
+#if defined(LONGPIN_HAVE_GET_USER_PAGES_FOLL_LONGTERM)
+	got = get_user_pages(start, nr, gup_flags | FOLL_LONGTERM, pages, NULL);
+#elif defined(LONGPIN_HAVE_GET_USER_PAGES_LONGTERM)
+	got = get_user_pages_longterm(start, nr, gup_flags, pages, NULL);
+#else
+#error "longpin: this kernel has no long-term variant of get_user_pages (it came with 4.15)"
+#endif
+	longpin_mmap_read_unlock(current->mm);
+	/* Before 5.4 or so a fatal signal was answered with ERESTARTSYS. */
+	return got == -ERESTARTSYS ? -EINTR : got;
+#endif
+}
+
+/* Give back what longpin_gup_longterm() took: @nr pages from @first on. May sleep. */
+static inline void longpin_unpin_range(struct page *first, unsigned long nr, bool dirty)
+{
+#ifdef LONGPIN_HAVE_UNPIN_USER_PAGE_RANGE
+	unpin_user_page_range_dirty_lock(first, nr, dirty);
+#else
+	unsigned long pfn = page_to_pfn(first), end = pfn + nr;
+
+	for (; pfn < end; pfn++) {
+		struct page *page = pfn_to_page(pfn);
+
+#ifdef LONGPIN_HAVE_PIN_USER_PAGES_FAST
+		unpin_user_pages_dirty_lock(&page, 1, dirty);
+#else
+		if (dirty)
+			set_page_dirty_lock(page);
+		put_page(page);
+#endif
+	}
+#endif
+}
+
+/*
+ * Take plain references on the pages of the current process from @start on that
+ * its page tables hold now. Never sleeps, never faults. Returns how many, maybe 0.
+ */
+static inline int longpin_gup_present(unsigned long start, int nr, bool write,
+				      struct page **pages)
+{
+#ifdef LONGPIN_HAVE_GET_USER_PAGES_FAST_ONLY
+	int got = get_user_pages_fast_only(start, nr, write ? FOLL_WRITE : 0, pages);
+#else
+	int got = __get_user_pages_fast(start, nr, write, pages);
+#endif
+	return got < 0 ? 0 : got;
+}
+
+/* Fault one page in. The mmap lock is held, and is still held on return. */
+static inline int longpin_fault_in(struct mm_struct *mm, unsigned long addr, bool write)
+{
+	unsigned int flags = write ? FAULT_FLAG_WRITE : 0;
+
+#ifdef LONGPIN_HAVE_FIXUP_USER_FAULT_TSK
+	return fixup_user_fault(current, mm, addr, flags, NULL);
+#else
+	return fixup_user_fault(mm, addr, flags, NULL);
+#endif
+}
+
+/* The pagemap of a ZONE_DEVICE page on which a reference is held. */
+static inline struct dev_pagemap *longpin_page_pgmap(struct page *page)
+{
+#ifdef LONGPIN_HAVE_PAGE_PGMAP
+	return page_pgmap(page);
+#else
+	return page->pgmap;
+#endif
+}
+
+/* A live reference on the pagemap of @pfn, or NULL when it has none or is going. */
+static inline struct dev_pagemap *longpin_get_dev_pagemap(unsigned long pfn)
+{
+#ifdef LONGPIN_HAVE_GET_DEV_PAGEMAP_ONE_ARG
+	return get_dev_pagemap(pfn);
+#else
+	return get_dev_pagemap(pfn, NULL);
+#endif
+}
+
+/*
+ * Page cache of a file that no device may write to behind the file system's back.
+ * Anonymous pages, shmem (swap-backed) and hugetlb pages are fine; a page without a
+ * mapping belongs to a driver, or was truncated and is nobody's file any more.
+ */
+static inline bool longpin_is_file_cache(struct page *page)
+{
+#ifdef LONGPIN_HAVE_FOLIO
+	struct folio *folio = page_folio(page);
+
+	return !folio_test_anon(folio) && !folio_test_swapbacked(folio) &&
+		READ_ONCE(folio->mapping) && !folio_test_hugetlb(folio);
+#else
+	page = compound_head(page);
+	return !PageAnon(page) && !PageSwapBacked(page) && READ_ONCE(page->mapping) &&
+		!PageHuge(page);
+#endif
+}
+
+static inline void *longpin_kmap(struct page *page)
+{
+#ifdef LONGPIN_HAVE_KMAP_LOCAL_PAGE
+	return kmap_local_page(page);
+#else
+	return kmap(page);
+#endif
+}
+
+static inline void longpin_kunmap(struct page *page, void *kaddr)
+{
+#ifdef LONGPIN_HAVE_KMAP_LOCAL_PAGE
+	kunmap_local(kaddr);
+#else
+	kunmap(page);
+#endif
+}
+
+static inline bool longpin_mapping_can_writeback(struct address_space *mapping)
+{
+#ifdef LONGPIN_HAVE_MAPPING_CAN_WRITEBACK
+	return mapping_can_writeback(mapping);
+#else
+	return mapping_cap_writeback_dirty(mapping);
+#endif
+}
+
+/* copy_struct_from_user() came with 5.4: the rule is in its comment there. */
+static inline int longpin_copy_struct_from_user(void *dst, size_t ksize,
+						const void __user *src, size_t usize)
+{
+#ifdef LONGPIN_HAVE_COPY_STRUCT_FROM_USER
+	return copy_struct_from_user(dst, ksize, src, usize);
+#else
+	size_t common = min(ksize, usize), i;
+	char byte;
+
+	memset(dst + common, 0, ksize - common);
+	for (i = common; i < usize; i++) {
+		if (get_user(byte, (const char __user *)src + i))
+			return -EFAULT;
+		if (byte)
+			return -E2BIG;
+	}
+	return copy_from_user(dst, src, common) ? -EFAULT : 0;
+#endif
+}
+
+#endif /* LONGPIN_KERNEL_COMPAT_H */

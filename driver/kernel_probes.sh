@@ -1,0 +1,38 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# Usage: PROBES.c OUTPUT.h COMPILER [FLAG...]
+# Writes OUTPUT.h: "#define LONGPIN_HAVE_X 1" for each PROBE_X of PROBES.c that compiles.
+set -eu
+
+probes=$1
+output=$2
+shift 2
+
+compiles() {
+	probe=$1
+	shift
+	"$@" -Werror=implicit-function-declaration -Werror=int-conversion \
+		-Werror=incompatible-pointer-types -DKBUILD_MODNAME='"probe"' \
+		-D"PROBE_$probe" -c -o /dev/null "$probes"
+}
+
+# A probe that fails for a reason of its own (a flag, a missing header) would be
+# taken for a "no": so the first one must compile.
+if ! compiles SANITY "$@"; then
+	echo "$0: can't compile against this kernel's headers (the compiler's words are above)" >&2
+	exit 1
+fi
+
+partial=$output.tmp
+echo "/* What this kernel's headers offer. */" > "$partial"
+for probe in $(sed -n 's/.*defined(PROBE_\([A-Z_]*\)).*/\1/p' "$probes"); do
+	if [ "$probe" = SANITY ]; then
+		continue
+	fi
+	if compiles "$probe" "$@" 2> /dev/null; then
+		echo "#define LONGPIN_HAVE_$probe 1" >> "$partial"
+	else
+		echo "/* no LONGPIN_HAVE_$probe */" >> "$partial"
+	fi
+done
+mv "$partial" "$output"

@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * longpin: /dev/longpin, a way for any program to pin its memory for long.
+ *
+ * A pin flows: ioctl table, validate, reserve a handle, check the mappings, charge, take
+ * pages and record them as runs, answer the caller, publish the handle. Release is the same
+ * list backwards. The answer goes out before the handle is published, so that a failure to
+ * deliver it can still unwind, and nobody can unpin what was not yet answered.
+ */
+#include <linux/capability.h>
+#include <linux/compat.h>
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/nospec.h>
+#include <linux/slab.h>
+
+#include <linux/longpin.h>
+
+#include "accounting.h"
+#include "kernel_compat.h"
+#include "pin.h"
+#include "pin_table.h"
+#include "refusal.h"
+
+#define PIN_FLAGS	(LONGPIN_PIN_WRITE | LONGPIN_PIN_DRY_RUN)
+
+static ushort device_mode = 0600;
+module_param(device_mode, ushort, 0444);
+MODULE_PARM_DESC(device_mode, "Permissions of /dev/longpin (default 0600)");
+
+/**
+ * struct longpin_call - one ioctl under way
+ * @args: the caller's structure, with a zero tail if the caller's was shorter; its first
+ *	member is the size, of which @size is the copy to trust
+ * @user: where it came from
+ * @size: bytes of it that are answered: not more than the caller has, nor than we know
+ */
+struct longpin_call {
+	union {
+		struct longpin_info info;
+		struct longpin_pin pin;
+		struct longpin_unpin unpin;
+		struct longpin_query query;
+		struct longpin_copy copy;
+		struct longpin_extents extents;
+	} args;
+	void __user *user;
+	size_t size;
+};
+
+static int answer(const struct longpin_call *call)
+{
+	return copy_to_user(call->user, &call->args, call->size) ? -EFAULT : 0;
+}
+
+static int ioctl_info(struct longpin_pin_table *table, struct longpin_call *call)
+{
+	struct longpin_info *info = &call->args.info;
+
+	if (info->flags)
+		return -EINVAL;
+
+	info->out_pin_flags = PIN_FLAGS;
+	info->out_page_size = PAGE_SIZE;
+	longpin_accounting_info(info);
+	longpin_table_info(table, info);
+	memset(info->out_version, 0, sizeof(info->out_version));
+	strscpy(info->out_version, LONGPIN_VERSION, sizeof(info->out_version));
+	return answer(call);
+}
+
+static int validate_pin(const struct longpin_pin *pin, struct longpin_refusal *why)
+{
+	if (pin->flags & ~PIN_FLAGS)
+		return longpin_refuse(why, -EINVAL, LONGPIN_REASON_FLAGS);
+	if (pin->__reserved)
+		return longpin_refuse(why, -EINVAL, LONGPIN_REASON_RESERVED);
+	if (!pin->length)
+		return longpin_refuse(why, -EINVAL, LONGPIN_REASON_ZERO_LENGTH);
+	if (pin->addr + (pin->length - 1) < pin->addr)
+		return longpin_refuse(why, -EINVAL, LONGPIN_REASON_WRAPS);
+	return 0;
+}
+
+/* Make the pin, answer, and publish it. On failure nothing is left but *why. */
+static int do_pin(struct longpin_pin_table *table, struct longpin_call *call,
+		  struct longpin_refusal *why)
+{
+	struct longpin_pin *pin = &call->args.pin;
+	struct pinned_range *range;
+	int err, handle;
+
+	handle = longpin_table_reserve(table, why);
+	if (handle < 0)
+		return handle;
+	range = pinned_range_create(pin, why);
+	if (IS_ERR(range)) {
+		err = PTR_ERR(range);
+		goto out_remove;
+	}
+
+	pin->out_kinds = range->kinds;
+	pin->out_pages = range->runs.pages;
+	pin->out_runs = range->runs.runs;
+	pin->out_bookkeeping = pinned_range_bookkeeping(range);
+	if (!(pin->flags & LONGPIN_PIN_DRY_RUN))
+		pin->out_handle = handle;
+	err = answer(call);
+	if (err || pin->flags & LONGPIN_PIN_DRY_RUN)
+		goto out_release;
+
+	longpin_table_publish(table, handle, range);
+	return 0;
+
+out_release:
+	pinned_range_release(range);
+	pinned_range_put(range);
+out_remove:
+	longpin_table_remove(table, handle);
+	return err;
+}
+
+/* No results but the reason of a refusal, if there is one. */
+static void set_refused(struct longpin_pin *pin, const struct longpin_refusal *why)
+{
+	pin->out_handle = 0;
+	pin->out_kinds = 0;
+	pin->out_pages = 0;
+	pin->out_runs = 0;
+	pin->out_bookkeeping = 0;
+	pin->out_reason = why->reason;
+	pin->out_bad_addr = why->bad_addr;
+	pin->out_limit = why->limit;
+	pin->out_used = why->used;
+	pin->out_asked = why->asked;
+}
+
+static int ioctl_pin(struct longpin_pin_table *table, struct longpin_call *call)
+{
+	struct longpin_pin *pin = &call->args.pin;
+	struct longpin_refusal why = {};
+	int err;
+
+	set_refused(pin, &why);
+	err = validate_pin(pin, &why);
+	if (!err)
+		err = do_pin(table, call, &why);
+	if (err) {
+		set_refused(pin, &why);
+		/* The errno stands even if its explanation can't be delivered. */
+		answer(call);
+	}
+	return err;
+}
+
+static int ioctl_unpin(struct longpin_pin_table *table, struct longpin_call *call)
+{
+	const struct longpin_unpin *unpin = &call->args.unpin;
+	struct pinned_range *range;
+	int err = 0;
+
+	if (unpin->flags || unpin->__reserved)
+		return -EINVAL;
+	range = longpin_table_get(table, unpin->handle);
+	if (!range)
+		return -ENOENT;
+
+	if (down_write_killable(&range->sem)) {
+		err = -EINTR;
+		goto out_put;
+	}
+	if (range->released) {
+		err = -ENOENT;
+	} else {
+		longpin_table_remove(table, unpin->handle);
+		pinned_range_release(range);
+	}
+	up_write(&range->sem);
+	if (!err)
+		pinned_range_put(range); /* the table's reference */
+out_put:
+	pinned_range_put(range);
+	return err;
+}
+
+static int ioctl_query(struct longpin_pin_table *table, struct longpin_call *call)
+{
+	struct longpin_query *query = &call->args.query;
+	struct pinned_range *range;
+	int err;
+
+	if (query->flags || query->__reserved)
+		return -EINVAL;
+	range = longpin_table_get(table, query->handle);
+	if (!range)
+		return -ENOENT;
+	err = pinned_range_query(range, query);
+	pinned_range_put(range);
+	return err ? err : answer(call);
+}
+
+static int ioctl_copy(struct longpin_pin_table *table, struct longpin_call *call)
+{
+	const struct longpin_copy *copy = &call->args.copy;
+	struct pinned_range *range;
+	int err;
+
+	if (copy->flags & ~LONGPIN_COPY_WRITE || copy->__reserved)
+		return -EINVAL;
+	range = longpin_table_get(table, copy->handle);
+	if (!range)
+		return -ENOENT;
+	err = pinned_range_copy(range, copy);
+	pinned_range_put(range);
+	return err;
+}
+
+static int ioctl_extents(struct longpin_pin_table *table, struct longpin_call *call)
+{
+	struct longpin_extents *extents = &call->args.extents;
+	struct pinned_range *range;
+	int err;
+
+	if (extents->flags || extents->__reserved)
+		return -EINVAL;
+	extents->out_count = 0;
+	extents->out_next = 0;
+	range = longpin_table_get(table, extents->handle);
+	if (!range)
+		return -ENOENT;
+	err = pinned_range_extents(range, extents);
+	pinned_range_put(range);
+	return err ? err : answer(call);
+}
+
+/**
+ * struct longpin_op - one ioctl
+ * @cmd: its number
+ * @size: size of its structure as this module knows it
+ * @min_size: size as first published; stays when the structure grows
+ * @fn: does it
+ */
+struct longpin_op {
+	unsigned int cmd;
+	size_t size;
+	size_t min_size;
+	int (*fn)(struct longpin_pin_table *table, struct longpin_call *call);
+};
+
+#define OP(_cmd, _fn, _struct, _last)				\
+	[_IOC_NR(_cmd)] = {					\
+		.cmd = (_cmd),					\
+		.size = sizeof(_struct),			\
+		.min_size = offsetofend(_struct, _last),	\
+		.fn = (_fn),					\
+	}
+
+static const struct longpin_op ops[] = {
+	OP(LONGPIN_INFO, ioctl_info, struct longpin_info, out_version),
+	OP(LONGPIN_PIN, ioctl_pin, struct longpin_pin, out_asked),
+	OP(LONGPIN_UNPIN, ioctl_unpin, struct longpin_unpin, __reserved),
+	OP(LONGPIN_QUERY, ioctl_query, struct longpin_query, __reserved),
+	OP(LONGPIN_COPY, ioctl_copy, struct longpin_copy, buffer),
+	OP(LONGPIN_EXTENTS, ioctl_extents, struct longpin_extents, out_next),
+};
+
+static long longpin_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	unsigned int nr = _IOC_NR(cmd);
+	const struct longpin_op *op;
+	struct longpin_call call;
+	u32 size;
+	int err;
+
+	if (nr >= ARRAY_SIZE(ops))
+		return -ENOTTY;
+	op = &ops[array_index_nospec(nr, ARRAY_SIZE(ops))];
+	if (op->cmd != cmd)
+		return -ENOTTY;
+
+	call.user = (void __user *)arg;
+	if (get_user(size, (u32 __user *)call.user))
+		return -EFAULT;
+	if (size < op->min_size)
+		return -EINVAL;
+	if (size > PAGE_SIZE) /* bounds the search for a byte that is not zero */
+		return -E2BIG;
+	err = longpin_copy_struct_from_user(&call.args, op->size, call.user, size);
+	if (err)
+		return err;
+	call.size = min_t(size_t, size, op->size);
+
+	return op->fn(file->private_data, &call);
+}
+
+#ifdef CONFIG_COMPAT
+/* The structures are the same for 32-bit callers; only the pointer is not. */
+static long longpin_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return longpin_ioctl(file, cmd, (unsigned long)compat_ptr(arg));
+}
+#endif
+
+static int longpin_open(struct inode *inode, struct file *file)
+{
+	struct longpin_pin_table *table = kmalloc(sizeof(*table), GFP_KERNEL_ACCOUNT);
+
+	if (!table)
+		return -ENOMEM;
+	longpin_table_init(table);
+	file->private_data = table;
+	return nonseekable_open(inode, file);
+}
+
+/* The last reference to the open file is gone, so no ioctl is under way. */
+static int longpin_release(struct inode *inode, struct file *file)
+{
+	longpin_table_destroy(file->private_data);
+	kfree(file->private_data);
+	return 0;
+}
+
+static const struct file_operations longpin_fops = {
+	.owner = THIS_MODULE,
+	.open = longpin_open,
+	.release = longpin_release,
+	.unlocked_ioctl = longpin_ioctl,
+#ifdef CONFIG_COMPAT
+	.compat_ioctl = longpin_compat_ioctl,
+#endif
+};
+
+static struct miscdevice longpin_device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "longpin",
+	.fops = &longpin_fops,
+};
+
+static int __init longpin_init(void)
+{
+	if (device_mode & ~0777) {
+		pr_err("longpin: device_mode %#o is not a set of permissions (0000 to 0777)\n",
+		       device_mode);
+		return -EINVAL;
+	}
+	longpin_device.mode = device_mode;
+	return misc_register(&longpin_device);
+}
+module_init(longpin_init);
+
+static void __exit longpin_exit(void)
+{
+	misc_deregister(&longpin_device);
+}
+module_exit(longpin_exit);
+
+MODULE_DESCRIPTION("Pin user memory for as long as user space says");
+MODULE_LICENSE("GPL");
+MODULE_VERSION(LONGPIN_VERSION);

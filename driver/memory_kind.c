@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What kind of memory an address is, and whether such memory may be pinned for long.
+ *
+ * This looks at mappings only, so that a refusal can name its reason. What the page
+ * tables hold is up to get_user_pages, and is checked again by take_pages.c after the
+ * pages were taken, because the mapping can change in between.
+ */
+#include <linux/hugetlb.h>
+#include <linux/magic.h>
+#include <linux/sched/signal.h>
+#include <linux/stat.h>
+
+#include <linux/longpin.h>
+
+#include "kernel_compat.h"
+#include "memory_kind.h"
+#include "refusal.h"
+
+static bool on_filesystem(struct vm_area_struct *vma, unsigned long magic)
+{
+	return vma->vm_file && file_inode(vma->vm_file)->i_sb->s_magic == magic;
+}
+
+static bool is_devdax(struct vm_area_struct *vma)
+{
+	return vma_is_dax(vma) && S_ISCHR(file_inode(vma->vm_file)->i_mode);
+}
+
+/* A private mapping whose pages get copied on write: see is_cow_mapping() in mm. */
+static bool is_cow(struct vm_area_struct *vma)
+{
+	return (vma->vm_flags & (VM_SHARED | VM_MAYWRITE)) == VM_MAYWRITE;
+}
+
+/*
+ * Does the file system want to know of every write through a shared mapping? The
+ * device would write behind its back, after the page was cleaned for writeback. The
+ * rule is that of vma_needs_dirty_tracking() in mm/mmap.c of Linux 6.5, which let
+ * get_user_pages refuse such pins; older kernels let them through.
+ */
+static bool needs_dirty_tracking(struct vm_area_struct *vma)
+{
+	const struct vm_operations_struct *ops = vma->vm_ops;
+
+	if (!(vma->vm_flags & VM_SHARED) || !vma->vm_file)
+		return false;
+	if (ops && (ops->page_mkwrite || ops->pfn_mkwrite))
+		return true;
+	return longpin_mapping_can_writeback(vma->vm_file->f_mapping);
+}
+
+static u32 kind_of(struct vm_area_struct *vma)
+{
+	if (is_vm_hugetlb_page(vma))
+		return LONGPIN_KIND_HUGETLB;
+	if (vma_is_anonymous(vma))
+		return LONGPIN_KIND_ANON;
+	if (is_devdax(vma))
+		return LONGPIN_KIND_DEVDAX;
+	if (is_cow(vma))
+		return LONGPIN_KIND_PRIVATE;
+	/* Device nodes live on a file system too (devtmpfs is a tmpfs). */
+	if (!vma->vm_file || !S_ISREG(file_inode(vma->vm_file)->i_mode))
+		return LONGPIN_KIND_DEVICE;
+	return on_filesystem(vma, TMPFS_MAGIC) ? LONGPIN_KIND_SHMEM : LONGPIN_KIND_FILE;
+}
+
+/*
+ * A read pin of a private mapping breaks copy-on-write first: Linux 6.1 would pin the
+ * shared zero page or the file's page, and the process's next write would go to another
+ * page. FOLL_FORCE lets that happen where the mapping is read-only; hugetlb knows no
+ * FOLL_FORCE. A shared mapping is pinned as it is.
+ */
+static unsigned int gup_flags_for(struct vm_area_struct *vma, bool write)
+{
+	if (write)
+		return FOLL_WRITE;
+	if (!is_cow(vma))
+		return 0;
+	if (vma->vm_flags & VM_WRITE)
+		return FOLL_WRITE;
+	return is_vm_hugetlb_page(vma) ? 0 : FOLL_WRITE | FOLL_FORCE;
+}
+
+/**
+ * longpin_classify - may the memory at @addr be pinned, and how?
+ * @mm: address space; its mmap lock is held
+ * @addr: address, without a tag
+ * @write: for LONGPIN_PIN_WRITE
+ * @segment: filled on success
+ * @why: filled on refusal
+ *
+ * Return: 0, -EFAULT or -EOPNOTSUPP.
+ */
+int longpin_classify(struct mm_struct *mm, unsigned long addr, bool write,
+		     struct memory_segment *segment, struct longpin_refusal *why)
+{
+	struct vm_area_struct *vma;
+
+	longpin_mmap_assert_locked(mm);
+
+	vma = find_vma(mm, addr);
+	if (!vma || vma->vm_start > addr)
+		return longpin_refuse_at(why, -EFAULT, LONGPIN_REASON_HOLE, addr);
+	if (vma->vm_flags & VM_IO)
+		return longpin_refuse_at(why, -EFAULT, LONGPIN_REASON_IO, addr);
+	if (vma->vm_flags & VM_PFNMAP)
+		return longpin_refuse_at(why, -EFAULT, LONGPIN_REASON_PFNMAP, addr);
+	if (on_filesystem(vma, SECRETMEM_MAGIC))
+		return longpin_refuse_at(why, -EFAULT, LONGPIN_REASON_SECRETMEM, addr);
+	if (vma_is_fsdax(vma))
+		return longpin_refuse_at(why, -EOPNOTSUPP, LONGPIN_REASON_FSDAX, addr);
+	if (write) {
+		if (!(vma->vm_flags & VM_WRITE))
+			return longpin_refuse_at(why, -EFAULT, LONGPIN_REASON_NOT_WRITABLE, addr);
+		if (needs_dirty_tracking(vma))
+			return longpin_refuse_at(why, -EOPNOTSUPP,
+						 LONGPIN_REASON_DIRTY_TRACKING, addr);
+	} else if (!(vma->vm_flags & VM_READ)) {
+		return longpin_refuse_at(why, -EFAULT, LONGPIN_REASON_NOT_READABLE, addr);
+	}
+
+	segment->end = vma->vm_end;
+	segment->kind = kind_of(vma);
+	segment->gup_flags = gup_flags_for(vma, write);
+	return 0;
+}
+
+/**
+ * longpin_check_range - may all of a range of the current process be pinned?
+ * @addr: its first byte, without a tag
+ * @last: its last byte
+ * @write: for LONGPIN_PIN_WRITE
+ * @first: filled on success: the mapping at @addr
+ * @why: filled on refusal
+ *
+ * So that a range that can't be pinned is refused before its pages are brought in. That
+ * also bounds the range to what an address space can hold.
+ *
+ * Return: 0, -EFAULT, -EOPNOTSUPP, -EINTR.
+ */
+int longpin_check_range(unsigned long addr, unsigned long last, bool write,
+			struct memory_segment *first, struct longpin_refusal *why)
+{
+	struct mm_struct *mm = current->mm;
+	struct memory_segment segment;
+	int err;
+
+	longpin_mmap_read_lock(mm);
+	err = longpin_classify(mm, addr, write, first, why);
+	for (segment = *first; !err && segment.end <= last;) {
+		if (fatal_signal_pending(current))
+			err = -EINTR;
+		else
+			err = longpin_classify(mm, segment.end, write, &segment, why);
+		cond_resched();
+	}
+	longpin_mmap_read_unlock(mm);
+	return err;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef LONGPIN_MEMORY_KIND_H
+#define LONGPIN_MEMORY_KIND_H
+
+#include <linux/types.h>
+
+struct longpin_refusal;
+struct mm_struct;
+
+/**
+ * struct memory_segment - the rest of a mapping, and how its pages are to be pinned
+ * @end: first address behind it
+ * @kind: one of LONGPIN_KIND_*
+ * @gup_flags: FOLL_WRITE and FOLL_FORCE as the mapping needs them
+ */
+struct memory_segment {
+	unsigned long end;
+	u32 kind;
+	unsigned int gup_flags;
+};
+
+int longpin_classify(struct mm_struct *mm, unsigned long addr, bool write,
+		     struct memory_segment *segment, struct longpin_refusal *why);
+int longpin_check_range(unsigned long addr, unsigned long last, bool write,
+			struct memory_segment *first, struct longpin_refusal *why);
+
+#endif /* LONGPIN_MEMORY_KIND_H */

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A pin: made whole or not at all, used under its semaphore, released once.
+ */
+#include <linux/capability.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include <linux/longpin.h>
+
+#include "kernel_compat.h"
+#include "memory_kind.h"
+#include "pin.h"
+#include "refusal.h"
+#include "take_pages.h"
+
+/**
+ * pinned_range_create - pin a range of the current process's memory
+ * @request: validated: length is not 0, addr + length does not wrap around
+ * @why: filled on refusal
+ *
+ * Return: the pin with one reference, or an ERR_PTR: see longpin_check_range(),
+ * longpin_charge() and longpin_take_pages().
+ */
+struct pinned_range *pinned_range_create(const struct longpin_pin *request,
+					 struct longpin_refusal *why)
+{
+	u64 addr = untagged_addr(request->addr);
+	u64 last = addr + (request->length - 1);
+	bool write = request->flags & LONGPIN_PIN_WRITE;
+	struct memory_segment first;
+	struct pinned_range *range;
+	int err;
+
+	err = longpin_check_range(addr, last, write, &first, why);
+	if (err)
+		return ERR_PTR(err);
+
+	range = kzalloc(sizeof(*range), GFP_KERNEL_ACCOUNT);
+	if (!range)
+		return ERR_PTR(-ENOMEM);
+	kref_init(&range->ref);
+	init_rwsem(&range->sem);
+	range->flags = request->flags;
+	range->addr = addr;
+	range->length = request->length;
+	range->cookie = request->cookie;
+
+	err = longpin_charge(&range->charge, (last >> PAGE_SHIFT) - (addr >> PAGE_SHIFT) + 1,
+			     why);
+	if (err)
+		goto out_free;
+	err = longpin_take_pages(range, &first, why);
+	if (err)
+		goto out_uncharge;
+	return range;
+
+out_uncharge:
+	longpin_uncharge(&range->charge);
+out_free:
+	kfree(range);
+	return ERR_PTR(err);
+}
+
+/**
+ * pinned_range_get - take a reference
+ * @range: the pin
+ */
+void pinned_range_get(struct pinned_range *range)
+{
+	kref_get(&range->ref);
+}
+
+static void pinned_range_free(struct kref *ref)
+{
+	struct pinned_range *range = container_of(ref, struct pinned_range, ref);
+
+	WARN_ON_ONCE(!range->released);
+	kfree(range);
+}
+
+/**
+ * pinned_range_put - drop a reference
+ * @range: the pin; released before the last reference goes
+ */
+void pinned_range_put(struct pinned_range *range)
+{
+	kref_put(&range->ref, pinned_range_free);
+}
+
+/**
+ * pinned_range_release - give back the pages and the charge
+ * @range: the pin; its semaphore is held for writing, or nobody else has it
+ *
+ * Can't fail. May sleep.
+ */
+void pinned_range_release(struct pinned_range *range)
+{
+	range->released = true;
+	longpin_runs_release(&range->runs, range->flags & LONGPIN_PIN_WRITE);
+	longpin_uncharge(&range->charge);
+}
+
+/**
+ * pinned_range_bookkeeping - memory that a pin's records take
+ * @range: the pin
+ *
+ * Return: bytes.
+ */
+size_t pinned_range_bookkeeping(const struct pinned_range *range)
+{
+	return sizeof(*range) + range->runs.bytes;
+}
+
+static int lock_for_use(struct pinned_range *range)
+{
+	if (down_read_killable(&range->sem))
+		return -EINTR;
+	if (range->released) {
+		up_read(&range->sem);
+		return -ENOENT;
+	}
+	return 0;
+}
+
+/**
+ * pinned_range_query - fill in LONGPIN_QUERY's answer
+ * @range: the pin
+ * @query: its out_* members are set
+ *
+ * Return: 0, -ENOENT, -EINTR.
+ */
+int pinned_range_query(struct pinned_range *range, struct longpin_query *query)
+{
+	int err = lock_for_use(range);
+
+	if (err)
+		return err;
+	query->out_pin_flags = range->flags;
+	query->out_addr = range->addr;
+	query->out_length = range->length;
+	query->out_cookie = range->cookie;
+	query->out_pages = range->runs.pages;
+	query->out_runs = range->runs.runs;
+	query->out_bookkeeping = pinned_range_bookkeeping(range);
+	query->out_kinds = range->kinds;
+	up_read(&range->sem);
+	return 0;
+}
+
+static int copy_within_page(struct page *page, size_t offset, size_t length,
+			    void __user *buffer, bool write)
+{
+	void *kaddr = longpin_kmap(page);
+	unsigned long left;
+
+	if (write) {
+		left = copy_from_user(kaddr + offset, buffer, length);
+		flush_dcache_page(page);
+	} else {
+		left = copy_to_user(buffer, kaddr + offset, length);
+	}
+	longpin_kunmap(page, kaddr);
+	return left ? -EFAULT : 0;
+}
+
+/**
+ * pinned_range_copy - LONGPIN_COPY
+ * @range: the pin
+ * @copy: the request; its flags are known ones
+ *
+ * Return: 0, -EINVAL, -EPERM, -EFAULT, -ENOENT, -EINTR.
+ */
+int pinned_range_copy(struct pinned_range *range, const struct longpin_copy *copy)
+{
+	bool write = copy->flags & LONGPIN_COPY_WRITE;
+	void __user *buffer = u64_to_user_ptr(copy->buffer);
+	struct longpin_run_cursor cursor;
+	u64 start, left = copy->length;
+	unsigned long pfn;
+	size_t offset, n;
+	int err;
+
+	if (!left || left > range->length || copy->offset > range->length - left)
+		return -EINVAL;
+	if (write && !(range->flags & LONGPIN_PIN_WRITE))
+		return -EPERM;
+	err = lock_for_use(range);
+	if (err)
+		return err;
+
+	start = offset_in_page(range->addr) + copy->offset;
+	offset = offset_in_page(start);
+	for (longpin_runs_seek(&range->runs, start >> PAGE_SHIFT, &cursor);
+	     left && longpin_runs_here(&cursor, &pfn);
+	     longpin_runs_advance(&cursor, 1)) {
+		if (fatal_signal_pending(current)) {
+			err = -EINTR;
+			break;
+		}
+		n = min_t(u64, left, PAGE_SIZE - offset);
+		err = copy_within_page(pfn_to_page(pfn), offset, n, buffer, write);
+		if (err)
+			break;
+		offset = 0;
+		left -= n;
+		buffer += n;
+		cond_resched();
+	}
+	up_read(&range->sem);
+	return err;
+}
+
+/**
+ * pinned_range_extents - LONGPIN_EXTENTS
+ * @range: the pin
+ * @extents: the request; its out_* members are set
+ *
+ * Return: 0, -EINVAL, -EFAULT, -ENOENT, -EINTR.
+ */
+int pinned_range_extents(struct pinned_range *range, struct longpin_extents *extents)
+{
+	struct longpin_extent __user *to = u64_to_user_ptr(extents->buffer);
+	bool show_phys = capable(CAP_SYS_ADMIN);
+	u64 start, offset = extents->offset;
+	struct longpin_run_cursor cursor;
+	unsigned long pfn, pages;
+	int err;
+
+	if (offset > range->length)
+		return -EINVAL;
+	err = lock_for_use(range);
+	if (err)
+		return err;
+
+	start = offset_in_page(range->addr) + offset;
+	longpin_runs_seek(&range->runs, start >> PAGE_SHIFT, &cursor);
+	while (extents->out_count < extents->count && offset < range->length) {
+		struct longpin_extent extent = { .offset = offset };
+		u64 in_page = offset_in_page(range->addr + offset);
+
+		if (fatal_signal_pending(current)) {
+			err = -EINTR;
+			break;
+		}
+		pages = longpin_runs_here(&cursor, &pfn);
+		if (WARN_ON_ONCE(!pages)) /* runs cover the whole range */
+			break;
+		extent.length = min_t(u64, range->length - offset,
+				      ((u64)pages << PAGE_SHIFT) - in_page);
+		if (show_phys)
+			extent.phys = PFN_PHYS(pfn) + in_page;
+		if (copy_to_user(to + extents->out_count, &extent, sizeof(extent))) {
+			err = -EFAULT;
+			break;
+		}
+		extents->out_count++;
+		offset += extent.length;
+		longpin_runs_advance(&cursor, pages);
+		cond_resched();
+	}
+	extents->out_next = offset;
+	up_read(&range->sem);
+	return err;
+}
