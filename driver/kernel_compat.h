@@ -148,7 +148,8 @@ static inline struct dev_pagemap *longpin_page_pgmap(struct page *page)
 #ifdef LONGPIN_HAVE_PAGE_PGMAP
 	return page_pgmap(page);
 #else
-	return page->pgmap;
+	/* In a tail page the field is part of compound_head. */
+	return compound_head(page)->pgmap;
 #endif
 }
 

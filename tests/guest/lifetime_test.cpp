@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: MIT
+// A pin lives as long as its open file, whoever holds that, and no longer.
+#include "support/child.hpp"
+#include "support/mapping.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <thread>
+
+using namespace guest;
+
+namespace {
+
+bool reads_pattern(const raw_device& device, std::uint32_t handle, std::size_t length) {
+    std::vector<std::byte> copy(length);
+    return device.read(handle, 0, copy.data(), length) == 0 && has_pattern(copy.data(), length);
+}
+
+void send_descriptor(int socket, int descriptor) {
+    char byte = 0;
+    iovec data{&byte, 1};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
+    if (::sendmsg(socket, &message, 0) != 1)
+        throw std::runtime_error("sendmsg");
+}
+
+file receive_descriptor(int socket) {
+    char byte = 0;
+    iovec data{&byte, 1};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    if (::recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != 1)
+        throw std::runtime_error("recvmsg");
+    int descriptor = -1;
+    std::memcpy(&descriptor, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(int));
+    return file(descriptor);
+}
+
+void exec_busybox(const char* applet) {
+    ::execl("/usr/bin/busybox", applet, nullptr);
+    throw std::runtime_error("exec of busybox failed");
+}
+
+} // namespace
+
+TEST_CASE("lifetime: close releases all pins of the context") {
+    const long held_before = pinned_pages();
+    const mapping memory = mapping::anonymous(64 * page);
+    raw_device device;
+    for (std::size_t i = 0; i < 64; i++)
+        device.must_pin(memory.at(i * page), page);
+    CHECK(pinned_pages() == held_before + 64);
+    CHECK(vm_pin() == 64 * page);
+    device.close();
+    CHECK(pinned_pages() == held_before);
+    CHECK(vm_pin() == 0);
+}
+
+TEST_CASE("lifetime: munmap does not end a pin") {
+    const raw_device device;
+    mapping memory = mapping::anonymous(4 * page);
+    memory.fill();
+    const std::uint32_t handle = device.must_pin(memory.data(), 4 * page);
+    memory.unmap();
+    CHECK(reads_pattern(device, handle, 4 * page));
+    CHECK(vm_pin() == 4 * page);
+    CHECK(device.unpin(handle) == 0);
+    CHECK(vm_pin() == 0);
+}
+
+TEST_CASE("lifetime: a dup keeps the pins when the first descriptor is closed") {
+    const mapping memory = mapping::anonymous(4 * page);
+    memory.fill();
+    raw_device device;
+    const std::uint32_t handle = device.must_pin(memory.data(), 4 * page);
+    raw_device second(file(::fcntl(device.descriptor(), F_DUPFD_CLOEXEC, 0)));
+    device.close();
+    CHECK(reads_pattern(second, handle, 4 * page));
+    second.close();
+    CHECK(vm_pin() == 0);
+}
+
+TEST_CASE("lifetime: a pin made by a child that is gone stays with the parent's file") {
+    const long held_before = pinned_pages();
+    raw_device device;
+    const std::uint32_t handle = in_child([&] {
+        const mapping memory = mapping::anonymous(4 * page);
+        memory.fill();
+        return device.must_pin(memory.data(), 4 * page);
+    });
+    CHECK(reads_pattern(device, handle, 4 * page));
+    CHECK(pinned_pages() == held_before + 4);
+    CHECK(vm_pin() == 0); // the pages are the child's
+    device.close();
+    CHECK(pinned_pages() == held_before);
+}
+
+TEST_CASE("lifetime: a child that inherits the file keeps the pins of a parent that closed it") {
+    const long held_before = pinned_pages();
+    const mapping memory = mapping::anonymous(4 * page);
+    memory.fill();
+    raw_device device;
+    const std::uint32_t handle = device.must_pin(memory.data(), 4 * page);
+    gate closed;
+    child heir([&] {
+        closed.pass();
+        if (!reads_pattern(device, handle, 4 * page))
+            throw std::runtime_error("the pin is gone");
+    });
+    device.close();
+    CHECK(pinned_pages() == held_before + 4);
+    CHECK(vm_pin() == 4 * page);
+    closed.open();
+    CHECK(heir.wait());
+    CHECK(pinned_pages() == held_before);
+    CHECK(vm_pin() == 0);
+}
+
+TEST_CASE("lifetime: SIGKILL of the only holder releases the pins") {
+    const long held_before = pinned_pages();
+    gate pinned;
+    child pinner([&] {
+        const raw_device device;
+        const mapping memory = mapping::anonymous(256 * page);
+        device.must_pin(memory.data(), 256 * page);
+        pinned.open();
+        ::pause();
+    });
+    pinned.pass();
+    CHECK(pinned_pages() == held_before + 256);
+    CHECK(vm_pin(pinner.pid()) == 256 * page);
+    pinner.kill();
+    CHECK(pinned_pages() == held_before);
+}
+
+TEST_CASE("lifetime: SIGKILL of the pinner does not end the pins while another has the file") {
+    const long held_before = pinned_pages();
+    raw_device device;
+    const mapping handle = mapping::shared_anonymous(page);
+    gate pinned;
+    child pinner([&] {
+        const mapping memory = mapping::anonymous(4 * page);
+        memory.fill();
+        *handle.as<std::uint32_t>() = device.must_pin(memory.data(), 4 * page);
+        pinned.open();
+        ::pause();
+    });
+    pinned.pass();
+    pinner.kill();
+    CHECK(reads_pattern(device, *handle.as<std::uint32_t>(), 4 * page));
+    CHECK(pinned_pages() == held_before + 4);
+    device.close();
+    CHECK(pinned_pages() == held_before);
+}
+
+TEST_CASE("lifetime: a file passed over a socket keeps the pins, even while it is on its way") {
+    const long held_before = pinned_pages();
+    int pair[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+    const file near(pair[0]);
+    file far(pair[1]);
+    const std::uint32_t handle = in_child([&] {
+        const raw_device device;
+        const mapping memory = mapping::anonymous(4 * page);
+        memory.fill();
+        const std::uint32_t made = device.must_pin(memory.data(), 4 * page);
+        send_descriptor(near.get(), device.descriptor());
+        return made;
+    });
+    CHECK(pinned_pages() == held_before + 4);
+    {
+        const raw_device device(receive_descriptor(far.get()));
+        CHECK(reads_pattern(device, handle, 4 * page));
+        send_descriptor(near.get(), device.descriptor());
+    }
+    CHECK(pinned_pages() == held_before + 4);
+    far.close(); // the message is dropped, and the file with it
+    CHECK(pinned_pages() == held_before);
+}
+
+TEST_CASE("lifetime: exec ends the pins of a close-on-exec file") {
+    const long held_before = pinned_pages();
+    child pinner([&] {
+        const raw_device device;
+        const mapping memory = mapping::anonymous(4 * page);
+        device.must_pin(memory.data(), 4 * page);
+        exec_busybox("true");
+    });
+    CHECK(pinner.wait());
+    CHECK(pinned_pages() == held_before);
+}
+
+TEST_CASE("lifetime: exec does not end the pins of a file that stays open") {
+    const long held_before = pinned_pages();
+    int pair[2];
+    REQUIRE(::pipe(pair) == 0);
+    file read_end(pair[0]), write_end(pair[1]);
+    child pinner([&] {
+        const raw_device device;
+        const mapping memory = mapping::anonymous(4 * page);
+        device.must_pin(memory.data(), 4 * page);
+        ::fcntl(device.descriptor(), F_SETFD, 0);
+        ::dup2(read_end.get(), 0);
+        write_end.close();
+        exec_busybox("cat");
+    });
+    read_end.close();
+    REQUIRE(eventually([&] {
+        return read_line("/proc/" + std::to_string(pinner.pid()) + "/comm") == "busybox";
+    }));
+    CHECK(pinned_pages() == held_before + 4);
+    CHECK(vm_pin(pinner.pid()) == 0); // another address space
+    write_end.close();
+    CHECK(pinner.wait());
+    CHECK(pinned_pages() == held_before);
+}
+
+TEST_CASE("lifetime: of several contexts each releases its own, in any order") {
+    const long held_before = pinned_pages();
+    mapping memory = mapping::anonymous(4 * page);
+    memory.fill();
+    raw_device one, two, three;
+    const std::uint32_t in_one = one.must_pin(memory.data(), 4 * page);
+    const std::uint32_t in_two = two.must_pin(memory.data(), 4 * page);
+    const std::uint32_t in_three = three.must_pin(memory.data(), 4 * page);
+    memory.unmap();
+    two.close();
+    CHECK(pinned_pages() == held_before + 8);
+    CHECK(reads_pattern(one, in_one, 4 * page));
+    one.close();
+    CHECK(pinned_pages() == held_before + 4);
+    CHECK(reads_pattern(three, in_three, 4 * page));
+    three.close();
+    CHECK(pinned_pages() == held_before);
+    CHECK(two.unpin(in_two) == EBADF);
+}
+
+TEST_CASE("lifetime: of threads that unpin one handle, one succeeds") {
+    const raw_device device;
+    const mapping memory = mapping::anonymous(16 * page);
+    const long held_before = pinned_pages();
+    for (int round = 0; round < 200; round++) {
+        const std::uint32_t handle = device.must_pin(memory.data(), 16 * page);
+        std::atomic<int> done = 0, not_found = 0, ready = 0;
+        const auto unpin = [&] {
+            ready++;
+            while (ready < 2) {
+            }
+            const int err = device.unpin(handle);
+            (err == 0 ? done : not_found) += err == 0 || err == ENOENT;
+        };
+        std::thread other(unpin);
+        unpin();
+        other.join();
+        REQUIRE(done == 1);
+        REQUIRE(not_found == 1);
+    }
+    CHECK(vm_pin() == 0);
+    CHECK(pinned_pages() == held_before);
+}
+
+TEST_CASE("lifetime: UNPIN waits for a COPY that is under way, and the next one finds nothing") {
+    const raw_device device;
+    const mapping memory = mapping::anonymous(512 * page);
+    memory.fill();
+    for (int round = 0; round < 20; round++) {
+        const std::uint32_t handle = device.must_pin(memory.data(), memory.length());
+        std::atomic<bool> copying = false;
+        std::atomic<int> last_result = 0, bad_copies = 0;
+        std::thread reader([&] {
+            std::vector<std::byte> copy(memory.length());
+            while (last_result == 0) {
+                std::memset(copy.data(), 0, page);
+                last_result = device.read(handle, 0, copy.data(), copy.size());
+                copying = true;
+                if (last_result == 0 && !has_pattern(copy.data(), page))
+                    bad_copies++;
+            }
+        });
+        while (!copying) {
+        }
+        const int unpinned = device.unpin(handle);
+        const std::size_t left = vm_pin();
+        reader.join();
+        REQUIRE(unpinned == 0);
+        REQUIRE(left == 0);
+        REQUIRE(last_result == ENOENT);
+        REQUIRE(bad_copies == 0);
+    }
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+// Memory of every kind that the contract speaks of.
+#pragma once
+
+#include "raw_device.hpp"
+#include "system_state.hpp"
+
+#include <cstdint>
+#include <string>
+
+#include <sys/mman.h>
+
+namespace guest {
+
+/// Owns a mapping.
+class mapping {
+public:
+    mapping() = default;
+
+    /// mmap(2); throws if it fails.
+    mapping(std::size_t length, int protection, int flags, int descriptor = -1, off_t offset = 0);
+
+    mapping(mapping&& other) noexcept
+        : address_(std::exchange(other.address_, nullptr)), length_(other.length_) {}
+    mapping& operator=(mapping&& other) noexcept {
+        std::swap(address_, other.address_);
+        std::swap(length_, other.length_);
+        return *this;
+    }
+    ~mapping() { unmap(); }
+
+    static mapping anonymous(std::size_t length);
+    static mapping shared_anonymous(std::size_t length);
+
+    [[nodiscard]] std::byte* data() const { return address_; }
+    [[nodiscard]] std::byte* at(std::size_t offset) const { return address_ + offset; }
+    [[nodiscard]] std::size_t length() const { return length_; }
+
+    template <typename T>
+    [[nodiscard]] T* as() const {
+        return reinterpret_cast<T*>(address_);
+    }
+
+    /// Writes a pattern that tells every 8 bytes from every other.
+    void fill(std::uint64_t seed = 1) const;
+
+    void unmap();
+    void unmap_part(std::size_t offset, std::size_t length) const;
+    void protect(int protection) const;
+
+private:
+    std::byte* address_ = nullptr;
+    std::size_t length_ = 0;
+};
+
+/// What fill() writes at an offset, a multiple of 8.
+std::uint64_t pattern(std::uint64_t seed, std::uint64_t offset);
+
+/// Whether \p length bytes at \p memory are what fill() wrote from \p offset on.
+bool has_pattern(const void* memory, std::size_t length, std::uint64_t offset = 0,
+                 std::uint64_t seed = 1);
+
+/// A new file of that size below a directory, already unlinked.
+file temporary_file(const std::string& directory, std::size_t size);
+
+/// A path that the harness prepared (see /run/longpin/backings). Throws if it is not there: in
+/// this guest everything is.
+std::string backing(const std::string& name);
+
+/// Whole device-DAX mapping of a backing, as large as \p length rounded up to its alignment.
+mapping map_devdax(const std::string& name, std::size_t length);
+
+} // namespace guest

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+// What the kernel says of pinned memory, from outside longpin.
+#pragma once
+
+#include <string>
+#include <sys/types.h>
+
+namespace guest {
+
+inline constexpr std::size_t page = 4096;
+inline constexpr std::size_t MiB = 1024 * 1024;
+inline constexpr std::size_t GiB = 1024 * MiB;
+
+/// Long-term and other pins (FOLL_PIN) that the kernel holds now, in pages: what was acquired
+/// less what was released, of /proc/vmstat. The references that longpin takes on device-DAX
+/// pages are not among them.
+long pinned_pages();
+
+/// VmPin of a process in bytes, of /proc/PID/status.
+std::size_t vm_pin(pid_t pid);
+std::size_t vm_pin();
+
+/// First line of a file, without its newline; "" if it can't be read.
+std::string read_line(const std::string& path);
+
+/// Writes a line into a file (a sysfs attribute, say): 0 or the errno.
+int write_line(const std::string& path, const std::string& line);
+
+} // namespace guest
