@@ -38,7 +38,7 @@
 /* Pages in a chunk at most: IRQs are off while the fast path walks them. */
 #define CHUNK_PAGES	512UL
 
-/* How often a chunk is tried again when its mapping changes under us. */
+/* How often a chunk is tried when its mapping may have changed under us. */
 #define RACES_MAX	16
 
 /**
@@ -50,7 +50,7 @@
  * @segment: the mapping at @addr; looked up again when @addr reaches its end
  * @kinds: LONGPIN_KIND_* of what was taken
  * @pages: scratch, room for a chunk
- * @races: times that a mapping was seen to change under us at @addr
+ * @races: tries at @addr that failed where the mapping may have changed under us
  * @why: filled on refusal
  */
 struct taking {
@@ -92,19 +92,18 @@ static u32 objection(const struct taking *taking, unsigned long nr)
 
 /*
  * get_user_pages, or the check of what it took, said no where the mapping had said yes.
- * Ask the mapping again: if it says no now, that is the reason. If it has become another, the
- * chunk is worth another try (0 is returned). Else the first answer stands.
+ * Ask the mapping again: if it says no now, that is the reason. Else it may have been another
+ * in between, so the chunk is worth another try (0 is returned), and what fails every time is
+ * not the fault of a race.
  */
 static int ask_again(struct taking *taking, int err, u32 reason)
 {
-	struct memory_segment before = taking->segment;
 	int refused = look_up_segment(taking);
 
 	if (refused)
 		return refused;
-	if (taking->segment.kind != before.kind ||
-	    taking->segment.gup_flags != before.gup_flags)
-		return ++taking->races < RACES_MAX ? 0 : -EAGAIN;
+	if (err != -ENOMEM && ++taking->races < RACES_MAX)
+		return 0;
 	return longpin_refuse_at(taking->why, err, reason, taking->addr);
 }
 

@@ -256,8 +256,8 @@ TEST_CASE("EXTENTS with a buffer that is not there gets EFAULT") {
 }
 
 TEST_CASE("an ordinary user may not open the device") {
-    const int err = as_ordinary_user(
-        [] { return ::open("/dev/longpin", O_RDWR | O_CLOEXEC) < 0 ? errno : 0; });
+    const int err =
+        as_ordinary_user([] { return ::open("/dev/longpin", O_RDWR | O_CLOEXEC) < 0 ? errno : 0; });
     CHECK(err == EACCES);
 }
 

@@ -225,9 +225,8 @@ TEST_CASE("lifetime: exec does not end the pins of a file that stays open") {
         exec_busybox("cat");
     });
     read_end.close();
-    REQUIRE(eventually([&] {
-        return read_line("/proc/" + std::to_string(pinner.pid()) + "/comm") == "busybox";
-    }));
+    REQUIRE(eventually(
+        [&] { return read_line("/proc/" + std::to_string(pinner.pid()) + "/comm") == "busybox"; }));
     CHECK(pinned_pages() == held_before + 4);
     CHECK(vm_pin(pinner.pid()) == 0); // another address space
     write_end.close();

@@ -8,9 +8,9 @@
 
 #include <cerrno>
 #include <cstring>
-#include <libdrm/drm.h>
 #include <fcntl.h>
 #include <functional>
+#include <libdrm/drm.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -41,30 +41,20 @@ struct outcome {
 
 outcome expected(backing_kind kind, bool write, int protection) {
     switch (kind) {
-    case backing_kind::secret:
-        return {EFAULT, LONGPIN_REASON_SECRETMEM, 0};
-    case backing_kind::io:
-        return {EFAULT, LONGPIN_REASON_IO, 0};
-    case backing_kind::pfnmap:
-        return {EFAULT, LONGPIN_REASON_PFNMAP, 0};
-    case backing_kind::fs_dax:
-        return {EOPNOTSUPP, LONGPIN_REASON_FSDAX, 0};
-    default:
-        break;
+    case backing_kind::secret: return {EFAULT, LONGPIN_REASON_SECRETMEM, 0};
+    case backing_kind::io: return {EFAULT, LONGPIN_REASON_IO, 0};
+    case backing_kind::pfnmap: return {EFAULT, LONGPIN_REASON_PFNMAP, 0};
+    case backing_kind::fs_dax: return {EOPNOTSUPP, LONGPIN_REASON_FSDAX, 0};
+    default: break;
     }
     if (write && !(protection & PROT_WRITE))
         return {EFAULT, LONGPIN_REASON_NOT_WRITABLE, 0};
     switch (kind) {
-    case backing_kind::anonymous:
-        return {0, 0, LONGPIN_KIND_ANON};
-    case backing_kind::shmem:
-        return {0, 0, LONGPIN_KIND_SHMEM};
-    case backing_kind::hugetlb:
-        return {0, 0, LONGPIN_KIND_HUGETLB};
-    case backing_kind::private_file:
-        return {0, 0, LONGPIN_KIND_PRIVATE};
-    case backing_kind::device_dax:
-        return {0, 0, LONGPIN_KIND_DEVDAX};
+    case backing_kind::anonymous: return {0, 0, LONGPIN_KIND_ANON};
+    case backing_kind::shmem: return {0, 0, LONGPIN_KIND_SHMEM};
+    case backing_kind::hugetlb: return {0, 0, LONGPIN_KIND_HUGETLB};
+    case backing_kind::private_file: return {0, 0, LONGPIN_KIND_PRIVATE};
+    case backing_kind::device_dax: return {0, 0, LONGPIN_KIND_DEVDAX};
     default:
         if (write)
             return {EOPNOTSUPP, LONGPIN_REASON_DIRTY_TRACKING, 0};
@@ -192,8 +182,8 @@ mapping map_file(const std::string& directory, int flags, int protection = PROT_
 }
 
 mapping map_hugetlb(std::size_t length, int size_flag, int sharing) {
-    return filled({length, PROT_READ | PROT_WRITE,
-                   sharing | MAP_ANONYMOUS | MAP_HUGETLB | size_flag});
+    return filled(
+        {length, PROT_READ | PROT_WRITE, sharing | MAP_ANONYMOUS | MAP_HUGETLB | size_flag});
 }
 
 constexpr int huge_2m = 21 << MAP_HUGE_SHIFT;

@@ -17,15 +17,8 @@ TEST_CASE("a pin covers the pages that its range touches, wherever the range sta
     struct {
         std::size_t offset, length, pages;
     } const ranges[] = {
-        {0, 1, 1},
-        {0, page, 1},
-        {0, page + 1, 2},
-        {page - 1, 1, 1},
-        {page - 1, 2, 2},
-        {1, page, 2},
-        {5, 3 * page, 4},
-        {8 * page - 1, 1, 1},
-        {0, 8 * page, 8},
+        {0, 1, 1},    {0, page, 1},     {0, page + 1, 2},     {page - 1, 1, 1}, {page - 1, 2, 2},
+        {1, page, 2}, {5, 3 * page, 4}, {8 * page - 1, 1, 1}, {0, 8 * page, 8},
     };
     for (const auto& range : ranges) {
         INFO("offset " << range.offset << ", length " << range.length);
@@ -127,8 +120,8 @@ TEST_CASE("COPY reads and writes across page and run boundaries") {
     memory.fill(1);
     const std::uint32_t handle = device.must_pin(memory.at(50), 299 * page, LONGPIN_PIN_WRITE);
     std::vector<std::byte> copy(5 * page);
-    for (const std::uint64_t offset : {0UL, 1UL, page - 51, page - 50, 150 * page + 3,
-                                       299 * page - copy.size()}) {
+    for (const std::uint64_t offset :
+         {0UL, 1UL, page - 51, page - 50, 150 * page + 3, 299 * page - copy.size()}) {
         INFO("offset " << offset);
         REQUIRE(device.read(handle, offset, copy.data(), copy.size()) == 0);
         CHECK(has_pattern(copy.data(), copy.size(), offset + 50));

@@ -12,8 +12,7 @@ using namespace guest;
 namespace {
 
 /// Fails at the given page of memory, and nothing of the pages before it is left.
-void check_rolled_back(const mapping& memory, std::size_t bad_page, int err,
-                       std::uint32_t reason) {
+void check_rolled_back(const mapping& memory, std::size_t bad_page, int err, std::uint32_t reason) {
     const raw_device device;
     const long held_before = pinned_pages();
     const auto used_before = device.info().out_memlock_used;

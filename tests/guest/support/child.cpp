@@ -61,9 +61,13 @@ gate::gate() {
     write_end_ = file(ends[1]);
 }
 
-void gate::open() { check(::write(write_end_.get(), "", 1) == 1, "write"); }
+void gate::open() {
+    check(::write(write_end_.get(), "", 1) == 1, "write");
+}
 
-void gate::pass() { pass_within(-1); }
+void gate::pass() {
+    pass_within(-1);
+}
 
 bool gate::pass_within(int milliseconds) {
     pollfd ready{read_end_.get(), POLLIN, 0};

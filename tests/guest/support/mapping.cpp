@@ -54,8 +54,7 @@ std::uint64_t pattern(std::uint64_t seed, std::uint64_t offset) {
     return seed << 48 ^ offset ^ 0x5a5a;
 }
 
-bool has_pattern(const void* memory, std::size_t length, std::uint64_t offset,
-                 std::uint64_t seed) {
+bool has_pattern(const void* memory, std::size_t length, std::uint64_t offset, std::uint64_t seed) {
     const auto* const bytes = static_cast<const std::byte*>(memory);
     for (std::size_t i = 0; i < length; i++) {
         const std::uint64_t at = offset + i;

@@ -38,7 +38,9 @@ std::size_t vm_pin(pid_t pid) {
            1024;
 }
 
-std::size_t vm_pin() { return vm_pin(::getpid()); }
+std::size_t vm_pin() {
+    return vm_pin(::getpid());
+}
 
 std::string read_line(const std::string& path) {
     std::ifstream stream(path);

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MIT
+// pinpin as a person or a script sees it: output, JSON, exit codes.
+#include "support/child.hpp"
+#include "support/mapping.hpp"
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include <array>
+#include <cstdio>
+#include <fcntl.h>
+#include <sstream>
+#include <sys/wait.h>
+
+using namespace guest;
+using nlohmann::json;
+
+namespace {
+
+struct run_result {
+    int code;
+    std::string output; ///< standard output and standard error
+};
+
+run_result shell(const std::string& command) {
+    std::FILE* const pipe = ::popen(("{ " + command + "; } 2>&1").c_str(), "r");
+    if (!pipe)
+        throw std::runtime_error("popen");
+    run_result result{};
+    std::array<char, 4096> buffer;
+    while (const std::size_t got = std::fread(buffer.data(), 1, buffer.size(), pipe))
+        result.output.append(buffer.data(), got);
+    result.code = WEXITSTATUS(::pclose(pipe));
+    return result;
+}
+
+run_result pinpin(const std::string& arguments) {
+    return shell("pinpin " + arguments);
+}
+
+json parsed(const run_result& result) {
+    INFO(result.output);
+    REQUIRE(json::accept(result.output));
+    return json::parse(result.output);
+}
+
+/// A file with a known text at its start, on one of the guest's file systems.
+std::string text_file(const std::string& directory) {
+    const std::string path = directory + "/pinpin-test";
+    CHECK(shell("printf 'held in place' > " + path + " && truncate -s 64K " + path).code == 0);
+    return path;
+}
+
+} // namespace
+
+TEST_CASE("pinpin info shows the module's version and the limits") {
+    const run_result table = pinpin("info");
+    CHECK(table.code == 0);
+    CHECK_THAT(table.output,
+               Catch::Contains("module version") && Catch::Contains("RLIMIT_MEMLOCK used"));
+
+    const json object = parsed(pinpin("info --json"));
+    CHECK(object["page_size"] == page);
+    CHECK(object["version"] == read_line("/sys/module/longpin/version"));
+    CHECK(object["memlock_used"] == 0);
+    CHECK(object["memlock_limit"].is_null()); // root has CAP_IPC_LOCK
+    CHECK(object["max_pins_limit"] == 1 << 20);
+}
+
+TEST_CASE("pinpin hold pins each kind of memory and tells what it holds") {
+    const std::string file = text_file(backing("ext4"));
+    struct {
+        std::string memory;
+        const char* kind;
+        std::size_t length;
+    } const rows[] = {
+        {"--anon 3M", "anon", 3 * MiB},
+        {"--memfd 64k", "shmem", 64 * 1024},
+        {"--hugetlb 4M --write", "hugetlb", 4 * MiB},
+        {backing("devdax_2m") + " --length 4M --write", "devdax", 4 * MiB},
+        {file, "file", 64 * 1024},
+        {file + " --private --write", "private", 64 * 1024},
+        {file + " --offset 5 --length 100", "file", 100},
+    };
+    for (const auto& row : rows) {
+        INFO(row.memory);
+        const run_result result = pinpin("hold " + row.memory + " --for 0 --json");
+        CHECK(result.code == 0);
+        const json object = parsed(result);
+        CHECK(object["kinds"] == json::array({row.kind}));
+        CHECK(object["length"] == row.length);
+        CHECK(object["handle"] == 1);
+        CHECK(object["charged"] == object["pages"].get<std::size_t>() * page);
+
+        const run_result table = pinpin("hold " + row.memory + " --for 0");
+        CHECK(table.code == 0);
+        CHECK_THAT(table.output, Catch::Contains(row.kind));
+        std::istringstream lines(table.output);
+        for (std::string line; std::getline(lines, line);)
+            CHECK(line.size() <= 80);
+    }
+}
+
+TEST_CASE("pinpin hold reads memory through the pin after it was unmapped") {
+    const std::string file = text_file(backing("ext4"));
+    const run_result result = pinpin("hold " + file + " --unmap --dump 13 --for 0");
+    CHECK(result.code == 0);
+    CHECK_THAT(result.output, Catch::Contains("|held in place|"));
+    const json object = parsed(pinpin("hold " + file + " --unmap --dump 4 --for 0 --json"));
+    CHECK(object["bytes"] == "68656c64");
+    CHECK(object["mapped"] == false);
+}
+
+TEST_CASE("pinpin hold refuses fs-DAX with exit code 1 and says what to do") {
+    for (const char* const name : {"xfs_dax", "ext4_dax"}) {
+        const std::string file = text_file(backing(name));
+        const run_result refused = pinpin("hold " + file + " --for 0");
+        CHECK(refused.code == 1);
+        CHECK_THAT(refused.output,
+                   Catch::Contains("pinpin: cannot pin 64 KiB") && Catch::Contains("device-DAX"));
+
+        const run_result as_json = pinpin("hold " + file + " --for 0 --json");
+        CHECK(as_json.code == 1);
+        const json error = parsed(as_json)["error"];
+        CHECK(error["errno"] == "EOPNOTSUPP");
+        CHECK(error["reason"] == "fsdax");
+        CHECK(error["bad_address"].is_number());
+        CHECK(error["limit"].is_null());
+    }
+}
+
+TEST_CASE("pinpin check answers without holding anything") {
+    const run_result allowed = pinpin("check --anon 1M");
+    CHECK(allowed.code == 0);
+    CHECK_THAT(allowed.output, Catch::Contains("allowed") && Catch::Contains("1 MiB"));
+    const json object = parsed(pinpin("check --anon 1M --json"));
+    CHECK(object["allowed"] == true);
+    CHECK(object["pages"] == 256);
+    CHECK(object["charged"] == MiB);
+
+    const std::string file = text_file(backing("xfs_dax"));
+    const run_result refused = pinpin("check " + file);
+    CHECK(refused.code == 1);
+    CHECK_THAT(refused.output, Catch::Contains("DAX"));
+    const json why = parsed(pinpin("check " + file + " --json"));
+    CHECK(why["allowed"] == false);
+    CHECK(why["error"]["reason"] == "fsdax");
+    CHECK(raw_device().info().out_max_pages_used == 0);
+}
+
+TEST_CASE("pinpin check names the rule that forbids a write pin of a file") {
+    const std::string file = text_file(backing("ext4"));
+    CHECK(pinpin("check " + file).code == 0);
+    const run_result refused = pinpin("check " + file + " --write --json");
+    CHECK(refused.code == 1);
+    CHECK(parsed(refused)["error"]["reason"] == "dirty_tracking");
+}
+
+TEST_CASE("pinpin hold holds while a program runs, and passes on whether it went well") {
+    // While the program runs the memory is charged; what it prints comes through.
+    const run_result good = pinpin("hold --anon 2M -- sh -c 'grep VmPin /proc/$PPID/status'");
+    CHECK(good.code == 0);
+    CHECK_THAT(good.output, Catch::Contains("2048 kB"));
+    CHECK(pinpin("hold --anon 4k -- false").code == 1);
+    CHECK(pinpin("hold --anon 4k -- /no/such/program").code == 1);
+}
+
+TEST_CASE("pinpin hold lets go on SIGTERM and SIGINT, and exits with 0") {
+    const long held_before = pinned_pages();
+    for (const char* const signal : {"TERM", "INT"}) {
+        // In a shell without job control a background process ignores SIGINT: setsid's doesn't.
+        const run_result result =
+            shell(std::string("set -m; pinpin hold --anon 1M > /tmp/out & pid=$!; "
+                              "until grep -q 'VmPin:.*1024 kB' /proc/$pid/status; "
+                              "do sleep 0.1; done; kill -") +
+                  signal + " $pid; wait $pid");
+        INFO(result.output);
+        CHECK(result.code == 0);
+        CHECK(pinned_pages() == held_before);
+    }
+}
+
+TEST_CASE("pinpin hold --for ends by itself") {
+    CHECK(pinpin("hold --anon 4k --for 0.2").code == 0);
+}
+
+TEST_CASE("pinpin tells misuse apart by exit code 2") {
+    for (const char* const arguments :
+         {"", "nonsense", "hold", "hold --anon", "hold --anon junk", "hold --anon 4k --memfd 4k",
+          "check --anon -1", "hold --anon 4k --for -1", "info extra", "check --anon 4k -- true",
+          "hold --anon 99999999999G"}) {
+        INFO(arguments);
+        CHECK(pinpin(arguments).code == 2);
+    }
+    CHECK(pinpin("--help").code == 0);
+    CHECK(pinpin("hold --help").code == 0);
+    CHECK(pinpin("--version").code == 0);
+}
+
+TEST_CASE("pinpin says what to do when the device can't be opened") {
+    const run_result missing = pinpin("info --device /dev/no-such-device");
+    CHECK(missing.code == 1);
+    CHECK_THAT(missing.output, Catch::Contains("modprobe longpin"));
+
+    const json error = parsed(pinpin("info --json --device /dev/no-such-device"))["error"];
+    CHECK(error["errno"] == "ENOENT");
+
+    const bool says_who_may = as_ordinary_user([] {
+        const run_result refused = pinpin("info");
+        return refused.code == 1 && refused.output.find("/dev/longpin") != std::string::npos;
+    });
+    CHECK(says_who_may);
+}
+
+TEST_CASE("pinpin explains the limit to an ordinary user") {
+    REQUIRE(shell("chmod 666 /dev/longpin").code == 0);
+    const mapping output = mapping::shared_anonymous(page);
+    const int code = as_ordinary_user([&] {
+        set_memlock_limit(64 * 1024);
+        const run_result refused = pinpin("check --anon 1M");
+        refused.output.copy(output.as<char>(), page - 1);
+        return refused.code;
+    });
+    REQUIRE(shell("chmod 600 /dev/longpin").code == 0);
+    CHECK(code == 1);
+    CHECK_THAT(output.as<char>(), Catch::Contains("RLIMIT_MEMLOCK allows 64 KiB for user 1000") &&
+                                      Catch::Contains("ulimit -l"));
+}
