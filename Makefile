@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: MIT
+# Build longpin, run its tests in a guest, install it. "make help" tells the targets.
+
+VERSION := 0.1.0
+
+# What a user may set, on make's command line or in the environment.
+KERNEL ?= 6.1
+KDIR ?=
+PREFIX ?= /usr/local
+FILTER ?=
+V ?= 0
+export V
+# Read by the scripts in qemu/: ACCEL (auto, kvm, tcg) and DEPS (install, check).
+
+ifneq ($(V),1)
+.SILENT:
+endif
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+.PHONY: all
+all: modules user ## the module for the guest's kernel, the library, pinpin and the tests (default)
+
+.PHONY: deps
+deps:
+	qemu/deps build guest
+
+# ---- the guest's kernel
+
+kernel := build/kernel/$(KERNEL)/release
+
+$(kernel): | deps
+	qemu/kernel $(KERNEL)
+
+# ---- the module
+
+# Kbuild leaves its objects beside the sources, and only 6.13 learned otherwise: it gets a folder of links.
+ifdef KDIR
+kdir := $(abspath $(KDIR))
+driver := build/driver/$(or $(file <$(kdir)/include/config/kernel.release),$(notdir $(kdir)))
+else
+kdir := $(CURDIR)/build/kernel/$(KERNEL)/headers
+driver := build/driver/$(KERNEL)
+$(driver)/longpin.ko: $(kernel)
+endif
+
+sources := $(wildcard driver/* uapi/linux/*)
+jobs = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+kbuild = $(MAKE) $(jobs) -C $(kdir) M=$(CURDIR)/$(driver) W=1 LONGPIN_UAPI=$(CURDIR)/uapi LONGPIN_VERSION=$(VERSION)
+
+.PHONY: modules
+modules: $(driver)/longpin.ko ## the module alone; KDIR=... builds it for another kernel than the guest's
+
+$(driver)/longpin.ko: $(sources) Makefile | deps
+	mkdir -p $(driver)
+	find $(driver) -maxdepth 1 -type l -delete
+	ln -s $(CURDIR)/driver/* $(driver)/
+	$(kbuild) modules
+	touch $@
+
+.PHONY: modules_install
+modules_install: modules ## install the module for the kernel that KDIR names (DESTDIR is honoured)
+	$(if $(KDIR),,$(error modules_install needs KDIR=/lib/modules/RELEASE/build))
+	$(kbuild) $(if $(wildcard $(kdir)/certs/signing_key.pem),,CONFIG_MODULE_SIG_ALL=) \
+		$(if $(DESTDIR),INSTALL_MOD_PATH=$(abspath $(DESTDIR))) modules_install
+	$(if $(DESTDIR),,depmod $(notdir $(driver)))
+
+# ---- the library, pinpin and the tests
+
+.PHONY: user
+user: build/user/build.ninja ## the library, pinpin and the tests
+	ninja -C build/user $(if $(filter 1,$(V)),-v,--quiet)
+
+.PHONY: user-asan
+user-asan: build/user-asan/build.ninja
+	ninja -C build/user-asan longpin-unit-tests $(if $(filter 1,$(V)),-v,--quiet)
+
+# gcc warns falsely of uninitialized variables in what its sanitizers instrument: here warnings stay warnings.
+build/user-asan/build.ninja: sanitize := -DLONGPIN_SANITIZE=address,undefined -DLONGPIN_WERROR=OFF \
+	-DCMAKE_BUILD_TYPE=Debug
+build/%/build.ninja: | deps
+	echo "  CMAKE   $(@D)"
+	cmake -S userlib -B $(@D) -G Ninja -DLONGPIN_VERSION=$(VERSION) $(sanitize) --log-level=WARNING $(if $(filter 1,$(V)),,>/dev/null)
+
+.PHONY: install
+install: user ## install the library and pinpin under PREFIX (DESTDIR is honoured)
+	cmake --install build/user --prefix $(PREFIX)
+
+.PHONY: uninstall
+uninstall: ## remove what the last install put there
+	xargs -I{} rm -f $(DESTDIR){} <build/user/install_manifest.txt
+
+# ---- the guest
+
+guest = qemu/run --kernel $(KERNEL) --module build/driver/$(KERNEL)/longpin.ko \
+	--add build/user/pinpin/pinpin:/longpin/bin/pinpin
+
+.PHONY: demo
+demo: all ## boot a guest and walk through what longpin does
+	$(guest) --name demo --nvdimm demo -- demo
+
+.PHONY: shell
+shell: all ## boot a guest with a shell on this terminal
+	$(guest) --name shell --nvdimm test --interactive
+
+.PHONY: test
+test: all user-asan ## all tests; FILTER=... chooses among those in the guest
+	rm -rf build/results
+	tests/part harness qemu/selftest
+	tests/part unit build/user-asan/tests/longpin-unit-tests
+	tests/part guest-$(KERNEL) $(guest) --name test-$(KERNEL) --timeout 1800 \
+		--add build/user/tests/longpin-guest-tests:/longpin/bin/longpin-guest-tests \
+		--add tests/guest/run:/longpin/run-tests -- /longpin/run-tests $(if $(FILTER),'$(FILTER)')
+	tests/summary
+
+# ---- the source
+
+scripts = $(shell grep -rlE "^\#!/bin/(ba)?sh" qemu tests driver)
+cxx := $(wildcard $(foreach dir,userlib/include/longpin userlib/src userlib/pinpin userlib/examples tests/unit tests/guest tests,$(dir)/*.[ch]pp))
+
+.PHONY: lint
+lint: user ## check style and find mistakes, without running anything
+	qemu/deps build guest lint
+	shellcheck -x -P SCRIPTDIR qemu/common qemu/guest/profile $(scripts)
+	clang-format --dry-run -Werror $(cxx)
+	clang-tidy --quiet -p build/user $(filter %.cpp,$(cxx))
+	qemu/checkpatch driver/*.[ch] uapi/linux/*.h
+	$(MAKE) sparse
+
+.PHONY: sparse
+sparse: driver := build/driver/$(KERNEL)-sparse
+sparse: $(kernel)
+	mkdir -p $(driver)
+	find $(driver) -maxdepth 1 -type l -delete
+	ln -s $(CURDIR)/driver/* $(driver)/
+	$(kbuild) C=2 CF=-Wsparse-error modules
+
+.PHONY: format
+format: ## put the C++ sources into their style
+	qemu/deps lint
+	clang-format -i $(cxx)
+
+.PHONY: clean
+clean: ## remove build/; downloads stay in the cache
+	rm -rf build
+
+.PHONY: help
+help: ## this list
+	sed -n 's/^\([a-z_-]*\):.* ## \(.*\)/  \1\t\2/p' Makefile | expand -t 20
+	echo
+	echo "  KERNEL=6.1|6.12  the guest's kernel (now $(KERNEL))    ACCEL=auto|kvm|tcg  how to emulate it"
+	echo "  DEPS=check       only name missing packages    V=1                 show the commands"
