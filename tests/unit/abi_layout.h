@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The layout that the kernel's interface has had since it was published: it may only
+ * grow at the tail. Each member's size and offset are numbers here, and each begins
+ * where the one before it ends, so that there is no padding.
+ */
+#ifdef __cplusplus
+#define MUST static_assert
+#else
+#define MUST _Static_assert
+#endif
+
+#define SIZE(type, size) MUST(sizeof(struct type) == (size), "size of " #type)
+#define MEMBER(type, member, size, offset)                                                         \
+    MUST(sizeof(((struct type*)0)->member) == (size), "size of " #type "." #member);               \
+    MUST(__builtin_offsetof(struct type, member) == (offset), "offset of " #type "." #member)
+
+/* clang-format off */
+
+MEMBER(longpin_info, size, 4, 0);
+MEMBER(longpin_info, flags, 4, 4);
+MEMBER(longpin_info, out_pin_flags, 4, 8);
+MEMBER(longpin_info, out_page_size, 4, 12);
+MEMBER(longpin_info, out_memlock_limit, 8, 16);
+MEMBER(longpin_info, out_memlock_used, 8, 24);
+MEMBER(longpin_info, out_max_pages_limit, 8, 32);
+MEMBER(longpin_info, out_max_pages_used, 8, 40);
+MEMBER(longpin_info, out_max_pins_limit, 8, 48);
+MEMBER(longpin_info, out_max_pins_used, 8, 56);
+MEMBER(longpin_info, out_version, 32, 64);
+SIZE(longpin_info, 96);
+
+MEMBER(longpin_pin, size, 4, 0);
+MEMBER(longpin_pin, flags, 4, 4);
+MEMBER(longpin_pin, addr, 8, 8);
+MEMBER(longpin_pin, length, 8, 16);
+MEMBER(longpin_pin, cookie, 8, 24);
+MEMBER(longpin_pin, out_handle, 4, 32);
+MEMBER(longpin_pin, out_kinds, 4, 36);
+MEMBER(longpin_pin, out_pages, 8, 40);
+MEMBER(longpin_pin, out_runs, 8, 48);
+MEMBER(longpin_pin, out_bookkeeping, 8, 56);
+MEMBER(longpin_pin, out_reason, 4, 64);
+MEMBER(longpin_pin, __reserved, 4, 68);
+MEMBER(longpin_pin, out_bad_addr, 8, 72);
+MEMBER(longpin_pin, out_limit, 8, 80);
+MEMBER(longpin_pin, out_used, 8, 88);
+MEMBER(longpin_pin, out_asked, 8, 96);
+SIZE(longpin_pin, 104);
+
+MEMBER(longpin_unpin, size, 4, 0);
+MEMBER(longpin_unpin, flags, 4, 4);
+MEMBER(longpin_unpin, handle, 4, 8);
+MEMBER(longpin_unpin, __reserved, 4, 12);
+SIZE(longpin_unpin, 16);
+
+MEMBER(longpin_query, size, 4, 0);
+MEMBER(longpin_query, flags, 4, 4);
+MEMBER(longpin_query, handle, 4, 8);
+MEMBER(longpin_query, out_pin_flags, 4, 12);
+MEMBER(longpin_query, out_addr, 8, 16);
+MEMBER(longpin_query, out_length, 8, 24);
+MEMBER(longpin_query, out_cookie, 8, 32);
+MEMBER(longpin_query, out_pages, 8, 40);
+MEMBER(longpin_query, out_runs, 8, 48);
+MEMBER(longpin_query, out_bookkeeping, 8, 56);
+MEMBER(longpin_query, out_kinds, 4, 64);
+MEMBER(longpin_query, __reserved, 4, 68);
+SIZE(longpin_query, 72);
+
+MEMBER(longpin_copy, size, 4, 0);
+MEMBER(longpin_copy, flags, 4, 4);
+MEMBER(longpin_copy, handle, 4, 8);
+MEMBER(longpin_copy, __reserved, 4, 12);
+MEMBER(longpin_copy, offset, 8, 16);
+MEMBER(longpin_copy, length, 8, 24);
+MEMBER(longpin_copy, buffer, 8, 32);
+SIZE(longpin_copy, 40);
+
+MEMBER(longpin_extent, offset, 8, 0);
+MEMBER(longpin_extent, length, 8, 8);
+MEMBER(longpin_extent, phys, 8, 16);
+SIZE(longpin_extent, 24);
+
+MEMBER(longpin_extents, size, 4, 0);
+MEMBER(longpin_extents, flags, 4, 4);
+MEMBER(longpin_extents, handle, 4, 8);
+MEMBER(longpin_extents, count, 4, 12);
+MEMBER(longpin_extents, offset, 8, 16);
+MEMBER(longpin_extents, buffer, 8, 24);
+MEMBER(longpin_extents, out_count, 4, 32);
+MEMBER(longpin_extents, __reserved, 4, 36);
+MEMBER(longpin_extents, out_next, 8, 40);
+SIZE(longpin_extents, 48);
+
+MUST(LONGPIN_INFO == 0xBE00, "LONGPIN_INFO");
+MUST(LONGPIN_PIN == 0xBE01, "LONGPIN_PIN");
+MUST(LONGPIN_UNPIN == 0xBE02, "LONGPIN_UNPIN");
+MUST(LONGPIN_QUERY == 0xBE03, "LONGPIN_QUERY");
+MUST(LONGPIN_COPY == 0xBE04, "LONGPIN_COPY");
+MUST(LONGPIN_EXTENTS == 0xBE05, "LONGPIN_EXTENTS");
+/* clang-format on */

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: MIT
+// The command in this process, on a fake kernel.
+#include "cli.hpp"
+#include "fake_kernel.hpp"
+#include "output.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <cerrno>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include <unistd.h>
+
+using Catch::Matchers::Contains;
+using pinpin::json;
+
+namespace {
+
+struct outcome {
+    int code;
+    std::string out;
+    std::string err;
+};
+
+outcome run(std::vector<std::string> words) {
+    if (!words.empty() && !words.front().starts_with("-")) {
+        words.insert(words.begin() + 1, {"--device", "/dev/null"});
+    }
+    std::ostringstream out;
+    std::ostringstream err;
+    const int code = pinpin::run(words, out, err);
+    return {code, out.str(), err.str()};
+}
+
+/// A file that goes with its object.
+class temporary_file {
+public:
+    explicit temporary_file(const std::string& text)
+        : path_(std::filesystem::temp_directory_path() /
+                ("longpin-unit-" + std::to_string(::getpid()))) {
+        std::ofstream(path_) << text;
+    }
+
+    ~temporary_file() { std::filesystem::remove(path_); }
+
+    temporary_file(const temporary_file&) = delete;
+    temporary_file& operator=(const temporary_file&) = delete;
+    temporary_file(temporary_file&&) = delete;
+    temporary_file& operator=(temporary_file&&) = delete;
+
+    [[nodiscard]] std::string path() const { return path_.string(); }
+
+private:
+    std::filesystem::path path_;
+};
+
+std::vector<std::string> keys(const json& object) {
+    std::vector<std::string> result;
+    for (const auto& [key, value] : object.items()) {
+        result.push_back(key);
+    }
+    return result;
+}
+
+} // namespace
+
+TEST_CASE("Wrong usage exits 2 and says what is wrong") {
+    const fake_kernel kernel;
+    for (const std::vector<std::string>& words :
+         std::vector<std::vector<std::string>>{{},
+                                               {"unheard-of"},
+                                               {"hold", "--for", "0"},
+                                               {"hold", "--anon", "4k", "--memfd", "4k"},
+                                               {"hold", "file", "--anon", "4k"},
+                                               {"hold", "--anon", "lots"},
+                                               {"hold", "--anon", "4k", "--private"},
+                                               {"hold", "--anon", "4k", "--for", "-1"},
+                                               {"hold", "--anon", "4k", "--for", "1", "--", "true"},
+                                               {"hold", "--anon", "4k", "--"},
+                                               {"check", "--anon", "4k", "--", "true"},
+                                               {"info", "surplus"}}) {
+        CAPTURE(words);
+        const outcome result = run(words);
+        CHECK(result.code == pinpin::misused);
+        CHECK_THAT(result.err, Contains("pinpin: "));
+        CHECK(result.out.empty());
+    }
+}
+
+TEST_CASE("Help and version go to the output and exit 0") {
+    CHECK_THAT(run({"--help"}).out, Contains("hold") && Contains("Exit codes"));
+    CHECK(run({"--help"}).code == pinpin::done);
+    CHECK(run({"--version"}).out == "pinpin " LONGPIN_VERSION "\n");
+    for (const char* const command : {"info", "hold", "check"}) {
+        CHECK_THAT(run({command, "--help"}).out, Contains("Example") && Contains("--json"));
+    }
+}
+
+TEST_CASE("info shows the limits with units in the table and as numbers in JSON") {
+    fake_kernel kernel;
+    kernel.info.out_memlock_used = 1U << 20U;
+    const outcome table = run({"info"});
+    CHECK(table.code == pinpin::done);
+    CHECK_THAT(table.out, Contains("RLIMIT_MEMLOCK left") && Contains("7 MiB"));
+
+    const json object = json::parse(run({"info", "--json"}).out);
+    CHECK(object["version"] == "1.2.3");
+    CHECK(object["memlock_left"] == 7U << 20U);
+    CHECK(object["max_pages_limit"].is_null());
+    CHECK(object["max_pages_left"].is_null());
+    CHECK(object["max_pins_left"] == 100);
+}
+
+TEST_CASE("A device that is not there is reported with what to do") {
+    std::ostringstream out;
+    std::ostringstream err;
+    CHECK(pinpin::run({"info", "--device", "/nonexistent"}, out, err) == pinpin::failed);
+    CHECK_THAT(err.str(), Contains("cannot open /nonexistent") && Contains("modprobe longpin"));
+}
+
+TEST_CASE("hold pins what it was told to, shows it, and lets go") {
+    fake_kernel kernel;
+    const outcome result =
+        run({"hold", "--anon", "64k", "--offset", "1", "--length", "8k", "--for", "0", "--json"});
+    CHECK(result.code == pinpin::done);
+    CHECK(kernel.last_pin.addr % fake_kernel::page_size == 1);
+    CHECK(kernel.last_pin.length == 8192);
+    CHECK(kernel.last_pin.flags == 0);
+    CHECK(kernel.pins.empty());
+
+    const json object = json::parse(result.out);
+    CHECK(keys(object) == std::vector<std::string>{"handle", "memory", "address", "length",
+                                                   "writable", "mapped", "kinds", "pages",
+                                                   "charged", "runs", "bookkeeping"});
+    CHECK(object["pages"] == 3);
+    CHECK(object["charged"] == 3 * 4096);
+    CHECK(object["kinds"] == json{"anon"});
+    CHECK(object["address"] == kernel.last_pin.addr);
+}
+
+TEST_CASE("hold shows a table that fits in 80 columns") {
+    const fake_kernel kernel;
+    const outcome result = run({"hold", "--memfd", "1M", "--write", "--for", "0"});
+    CHECK(result.code == pinpin::done);
+    CHECK_THAT(result.out, Contains("length               1 MiB\n") && Contains("anon\n"));
+    std::istringstream lines(result.out);
+    for (std::string line; std::getline(lines, line);) {
+        CHECK(line.size() <= 80);
+    }
+}
+
+TEST_CASE("hold pins a part of a file, unmaps it, and reads it through the pin") {
+    const fake_kernel kernel;
+    const temporary_file file("first line\nsecond line\n");
+    const std::vector<std::string> words{"hold",   file.path(), "--offset", "11", "--unmap",
+                                         "--dump", "1k",        "--for",    "0"};
+    const outcome table = run(words);
+    CHECK(table.code == pinpin::done);
+    CHECK(kernel.last_pin.length == 12);
+    CHECK_THAT(table.out, Contains("still mapped         no\n") &&
+                              Contains("00000000  73 65 63 6f 6e 64 20 6c  69 6e 65 0a") &&
+                              Contains("|second line.|"));
+
+    std::vector<std::string> as_json = words;
+    as_json.emplace_back("--json");
+    CHECK(json::parse(run(as_json).out)["bytes"] == "7365636f6e64206c696e650a");
+}
+
+TEST_CASE("hold reports a file that is not there, or has no such part") {
+    const fake_kernel kernel;
+    const temporary_file file("short");
+    const outcome missing = run({"hold", "/nonexistent/file", "--json"});
+    CHECK(missing.code == pinpin::failed);
+    CHECK(json::parse(missing.out)["error"]["errno"] == "ENOENT");
+    CHECK_THAT(run({"hold", file.path(), "--offset", "5"}).err, Contains("it has 5"));
+    CHECK(run({"hold", file.path(), "--length", "0"}).code == pinpin::failed);
+    CHECK(run({"hold", file.path(), "--offset", "1T", "--length", "0xffffffffffffffff"}).code ==
+          pinpin::failed);
+    CHECK(run({"hold", "/dev/null"}).code == pinpin::failed);
+}
+
+TEST_CASE("A refused hold exits 1 and says why, as JSON when asked") {
+    fake_kernel kernel;
+    kernel.fail(LONGPIN_PIN, ENOMEM,
+                {.why = longpin::reason::memlock, .limit = 8192, .used = 4096, .asked = 12288});
+    const outcome text = run({"hold", "--anon", "12k"});
+    CHECK(text.code == pinpin::failed);
+    CHECK(text.out.empty());
+    CHECK_THAT(text.err, Contains("pinpin: cannot pin 12 KiB") && Contains("allows 8 KiB"));
+
+    const outcome object = run({"hold", "--anon", "12k", "--json"});
+    CHECK(object.code == pinpin::failed);
+    CHECK(object.err.empty());
+    const json error = json::parse(object.out)["error"];
+    CHECK(keys(error) == std::vector<std::string>{"message", "errno", "reason", "bad_address",
+                                                  "limit", "used", "asked"});
+    CHECK(error["errno"] == "ENOMEM");
+    CHECK(error["reason"] == "memlock");
+    CHECK(error["bad_address"].is_null());
+    CHECK(error["limit"] == 8192);
+    CHECK(error["used"] == 4096);
+    CHECK(error["asked"] == 12288);
+}
+
+TEST_CASE("hold runs a program while it holds, and exits by it") {
+    const fake_kernel kernel;
+    CHECK(run({"hold", "--anon", "4k", "--", "true"}).code == pinpin::done);
+    CHECK(run({"hold", "--anon", "4k", "--", "sh", "-c", "exit 7"}).code == pinpin::failed);
+    CHECK(run({"hold", "--anon", "4k", "--", "sh", "-c", "kill -9 $$"}).code == pinpin::failed);
+    const outcome missing = run({"hold", "--anon", "4k", "--json", "--", "/nonexistent/program"});
+    CHECK(missing.code == pinpin::failed);
+    CHECK(kernel.pins.empty());
+}
+
+TEST_CASE("hold ends well by a signal") {
+    const fake_kernel kernel;
+    const int signal = GENERATE(SIGINT, SIGTERM, SIGHUP);
+    sigset_t set;
+    ::sigemptyset(&set);
+    ::sigaddset(&set, signal);
+    ::sigprocmask(SIG_BLOCK, &set, nullptr); // or it would end this process before the wait
+    ::kill(::getpid(), signal);
+    CHECK(run({"hold", "--anon", "4k"}).code == pinpin::done);
+    ::sigprocmask(SIG_UNBLOCK, &set, nullptr);
+    CHECK(kernel.pins.empty());
+}
+
+TEST_CASE("hold passes a signal on to its program, and waits for it") {
+    const fake_kernel kernel;
+    const std::string signal = GENERATE("INT", "TERM", "HUP");
+    CHECK(
+        run({"hold", "--anon", "4k", "--", "sh", "-c", "kill -" + signal + " $PPID; exec sleep 60"})
+            .code == pinpin::failed);
+    CHECK(kernel.pins.empty());
+}
+
+TEST_CASE("check tells the cost, and what is left of the limit then") {
+    fake_kernel kernel;
+    kernel.info.out_memlock_used = 4096;
+    const outcome result = run({"check", "--anon", "1M", "--write", "--json"});
+    CHECK(result.code == pinpin::done);
+    const json object = json::parse(result.out);
+    CHECK(object["allowed"] == true);
+    CHECK(object["writable"] == true);
+    CHECK(object["pages"] == 256);
+    CHECK(object["charged"] == 1U << 20U);
+    CHECK(object["memlock_left"] == (7U << 20U) - 4096);
+    CHECK(kernel.last_pin.flags == (LONGPIN_PIN_WRITE | LONGPIN_PIN_DRY_RUN));
+    CHECK_THAT(run({"check", "--anon", "1M"}).out, Contains("allowed") && Contains("yes"));
+}
+
+TEST_CASE("check answers a refusal with exit 1 and the reason") {
+    fake_kernel kernel;
+    kernel.fail(LONGPIN_PIN, EOPNOTSUPP, {.why = longpin::reason::fsdax, .bad_address = 0x7000});
+    const outcome text = run({"check", "--anon", "4k"});
+    CHECK(text.code == pinpin::failed);
+    CHECK_THAT(text.out, Contains("no\n") && Contains("fs-DAX"));
+
+    const outcome result = run({"check", "--anon", "4k", "--json"});
+    CHECK(result.code == pinpin::failed);
+    const json object = json::parse(result.out);
+    CHECK(object["allowed"] == false);
+    CHECK(object["error"]["reason"] == "fsdax");
+    CHECK(object["error"]["errno"] == "EOPNOTSUPP");
+    CHECK(object["error"]["bad_address"] == 0x7000);
+}
+
+TEST_CASE("Wrong usage is JSON too when JSON was asked for") {
+    const outcome result = run({"hold", "--json"});
+    CHECK(result.code == pinpin::misused);
+    CHECK(json::parse(result.out)["error"]["errno"].is_null());
+    CHECK(result.err.empty());
+}
+
+TEST_CASE("Output that can't be written is a failure") {
+    const fake_kernel kernel;
+    std::ofstream full("/dev/full");
+    std::ostringstream err;
+    CHECK(pinpin::run({"info", "--device", "/dev/null"}, full, err) == pinpin::failed);
+    CHECK_THAT(err.str(), Contains("cannot write"));
+}
+
+TEST_CASE("A dump shows offsets, bytes and printable letters, also of a last short line") {
+    const std::vector<std::byte> bytes(17, std::byte{0x41});
+    CHECK(pinpin::to_hexdump(bytes) ==
+          "00000000  41 41 41 41 41 41 41 41  41 41 41 41 41 41 41 41  |AAAAAAAAAAAAAAAA|\n"
+          "00000010  41                                                |A|\n");
+    CHECK(pinpin::to_hexdump({}).empty());
+    CHECK(pinpin::to_hex(bytes) == "4141414141414141414141414141414141");
+}

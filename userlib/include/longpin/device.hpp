@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <longpin/error.hpp>
+#include <longpin/export.hpp>
+#include <longpin/pin.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+
+namespace longpin {
+
+/// A limit and how much of it is used.
+struct usage {
+    std::uint64_t used = 0;
+    std::optional<std::uint64_t> limit; ///< empty: there is none
+};
+
+/// What the module offers, and what is left of its limits.
+struct device_info {
+    std::string version;         ///< of the module
+    std::uint32_t page_size = 0; ///< bytes
+    std::uint32_t pin_flags = 0; ///< the LONGPIN_PIN_* flags of <linux/longpin.h> that it knows
+    usage memlock;               ///< bytes charged to the caller's user, by longpin and others
+    usage pinned;                ///< bytes pinned by all users of the module (max_pages)
+    usage pins;                  ///< pins of this context (max_pins)
+};
+
+/// How a pin is to be made.
+struct pin_options {
+    std::uint64_t cookie = 0; ///< for the caller's own use; pin::query() gives it back
+};
+
+/// The answer of a dry run: what the pin would hold, or why it is refused.
+using check_result = std::variant<footprint, error>;
+
+/// An open context of /dev/longpin. Owns its file together with the pins made from it:
+/// it is closed when the last of them is gone. Move-only; an object that was moved from
+/// may be assigned and destroyed, every other member throws std::logic_error.
+///
+/// Const members may be called by several threads at once.
+class LONGPIN_EXPORT device {
+public:
+    static constexpr const char* default_path = "/dev/longpin";
+
+    /// Opens a context of its own, closed on exec.
+    /// \throws error  ENOENT: the module is not loaded; EACCES: the caller may not
+    explicit device(const std::string& path = default_path);
+
+    /// Takes over a file descriptor that was opened elsewhere (and received over a
+    /// socket, say).
+    static device adopt(int descriptor);
+
+    device(device&&) noexcept = default;
+    device& operator=(device&&) noexcept = default;
+    device(const device&) = delete;
+    device& operator=(const device&) = delete;
+    ~device() = default;
+
+    /// The file descriptor. Stays the property of the device and its pins.
+    [[nodiscard]] int native_handle() const;
+
+    /// What the module offers, and what is left of the limits.
+    /// \throws error  ENOTTY: the file is not a longpin device
+    [[nodiscard]] device_info info() const;
+
+    /// Holds every page that \p range touches, for reading. Needs no alignment. All or
+    /// nothing.
+    /// \throws error  EFAULT, EOPNOTSUPP: the memory may not be pinned so; ENOMEM: a
+    ///                limit; with the kernel's reason
+    [[nodiscard]] longpin::pin pin(std::span<const std::byte> range,
+                                   const pin_options& options = {}) const;
+
+    /// The same for a holder that will also write to the pages, as a device does that
+    /// receives data. The mapping must be writable.
+    [[nodiscard]] longpin::pin pin_writable(std::span<std::byte> range,
+                                            const pin_options& options = {}) const;
+
+    /// Dry run of pin(): holds nothing. Pages that are not there yet are brought in, as
+    /// by a real call.
+    /// \returns a refusal for which the kernel gave a reason as an error object
+    /// \throws error  a failure that is no answer to the question (no reason given)
+    [[nodiscard]] check_result check(std::span<const std::byte> range) const;
+
+    /// Dry run of pin_writable().
+    [[nodiscard]] check_result check_writable(std::span<std::byte> range) const;
+
+private:
+    explicit device(std::shared_ptr<const detail::open_file> file) noexcept;
+
+    [[nodiscard]] const detail::open_file& file() const;
+
+    std::shared_ptr<const detail::open_file> file_;
+};
+
+} // namespace longpin

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <longpin/export.hpp>
+#include <longpin/extent.hpp>
+#include <longpin/memory_kind.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace longpin {
+
+namespace detail {
+class open_file;
+}
+
+/// What a pin holds, or would hold.
+struct footprint {
+    memory_kind kinds = memory_kind::none;
+    std::uint64_t pages = 0;       ///< pages held, and charged to the user
+    std::uint64_t runs = 0;        ///< physically contiguous runs among them
+    std::uint64_t bookkeeping = 0; ///< bytes of kernel memory for the records
+
+    bool operator==(const footprint&) const = default;
+};
+
+/// All that the kernel knows of a pin.
+struct pin_info {
+    std::uint32_t handle = 0;  ///< names the pin in its context; never 0
+    std::uint64_t address = 0; ///< first byte, in the process that made the pin
+    std::uint64_t length = 0;  ///< bytes
+    std::uint64_t cookie = 0;  ///< as given in pin_options
+    bool writable = false;     ///< made by device::pin_writable()
+    longpin::footprint footprint;
+};
+
+/// Memory held in place: owns one handle of the kernel, and ends the pin when it is
+/// destroyed. Made by device::pin(). Move-only.
+///
+/// The memory stays held when it is unmapped, and the pin keeps the open file alive:
+/// it may outlive the device object.
+///
+/// An object that was moved from, unpinned, reset or detached is empty: it may be
+/// tested, assigned, reset and destroyed; every other member throws std::logic_error.
+///
+/// After fork() both processes have the object, and the pin ends when the first of
+/// them destroys it: the child should detach() its copy, or leave by exec or _exit.
+///
+/// Const members may be called by several threads at once; the others need the object
+/// for themselves.
+class LONGPIN_EXPORT pin {
+public:
+    /// Takes the pin over, and leaves \p other empty.
+    pin(pin&& other) noexcept;
+
+    /// Ends the pin held so far as reset() does, and takes \p other's over.
+    pin& operator=(pin&& other) noexcept;
+
+    pin(const pin&) = delete;
+    pin& operator=(const pin&) = delete;
+
+    /// Ends the pin as reset() does.
+    ~pin();
+
+    /// Whether a pin is held.
+    [[nodiscard]] explicit operator bool() const noexcept;
+
+    /// The number that names the pin in its context; never 0.
+    [[nodiscard]] std::uint32_t handle() const;
+
+    /// The first byte's address in the process that made the pin. It may be unmapped,
+    /// or mapped to something else, by now.
+    [[nodiscard]] std::uint64_t address() const;
+
+    /// Bytes in the range that was pinned.
+    [[nodiscard]] std::uint64_t length() const;
+
+    /// What the pin holds, as the kernel said when it was made.
+    [[nodiscard]] const longpin::footprint& footprint() const;
+
+    /// Asks the kernel what the handle stands for.
+    /// \throws error  ENOENT: the handle was unpinned by other means
+    [[nodiscard]] pin_info query() const;
+
+    /// Copies from the held pages, as a device would: what is mapped at address() now
+    /// does not matter.
+    /// \param offset  first byte, counted from the start of the pin
+    /// \param buffer  filled whole; must not be empty nor reach beyond the pin's end
+    /// \throws error  EINVAL: empty, or beyond the end
+    void read(std::uint64_t offset, std::span<std::byte> buffer) const;
+
+    /// Copies to the held pages, as a device would.
+    /// \param offset  first byte, counted from the start of the pin
+    /// \param buffer  must not be empty nor reach beyond the pin's end
+    /// \throws error  EINVAL: empty, or beyond the end; EPERM: the pin is not writable
+    void write(std::uint64_t offset, std::span<const std::byte> buffer) const;
+
+    /// Lists the physically contiguous stretches, in the order of their offsets.
+    [[nodiscard]] std::vector<extent> extents() const;
+
+    /// Ends the pin: on return the pages are released and the charge is undone.
+    /// \throws error  ENOENT: the handle was unpinned by other means. The object
+    ///                keeps the handle then, until reset() or detach().
+    void unpin();
+
+    /// Ends the pin, if one is held, and ignores failure.
+    void reset() noexcept;
+
+    /// Gives the pin up without ending it: it lasts until the open file's last
+    /// reference goes, or somebody unpins the handle.
+    /// \returns the handle
+    std::uint32_t detach();
+
+private:
+    friend class device;
+    pin(std::shared_ptr<const detail::open_file> file, const pin_info& info) noexcept;
+
+    [[nodiscard]] const detail::open_file& file() const;
+
+    std::shared_ptr<const detail::open_file> file_; // empty: no pin is held
+    pin_info info_;
+};
+
+} // namespace longpin

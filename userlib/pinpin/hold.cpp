@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+#include "arguments.hpp"
+#include "cli.hpp"
+#include "command.hpp"
+#include "mapping.hpp"
+#include "output.hpp"
+#include "progress.hpp"
+#include "wait.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <memory>
+#include <ostream>
+
+namespace pinpin {
+
+namespace {
+
+struct hold_arguments {
+    memory_arguments memory;
+    bool unmap = false;
+    byte_count dump;
+    std::optional<double> seconds;
+};
+
+longpin::pin take(const longpin::device& device, const mapping& memory, bool writable) {
+    const progress shown("pinning", memory.range());
+    return writable ? device.pin_writable(memory.range()) : device.pin(memory.range());
+}
+
+int run_hold(session& session, const hold_arguments& arguments) {
+    const longpin::device device(session.device_path);
+    mapping memory(arguments.memory);
+    longpin::pin held = take(device, memory, arguments.memory.write);
+    if (arguments.unmap) {
+        memory.unmap();
+    }
+    std::vector<std::byte> bytes(std::min(arguments.dump.bytes, held.length()));
+    if (!bytes.empty()) {
+        held.read(0, bytes);
+    }
+
+    record fields{{"handle", "handle", held.handle()},
+                  {"memory", "memory", arguments.memory.description()},
+                  {"address", "address", held.address(), unit::address},
+                  {"length", "length", held.length(), unit::bytes},
+                  {"writable", "for writing", arguments.memory.write},
+                  {"mapped", "still mapped", !arguments.unmap}};
+    const record costs = describe(held.footprint(), device.info().page_size);
+    fields.insert(fields.end(), costs.begin(), costs.end());
+    if (!bytes.empty() && session.json) {
+        fields.push_back({"bytes", "bytes", to_hex(bytes)});
+    }
+    print(session.out, fields, session.json);
+    if (!bytes.empty() && !session.json) {
+        session.out << "read through the pin:\n" << to_hexdump(bytes) << std::flush;
+    }
+
+    const bool went_well =
+        session.program.empty() ? wait_for(arguments.seconds) : wait_for(session.program);
+    held.unpin();
+    return went_well ? done : failed;
+}
+
+} // namespace
+
+action declare_hold(CLI::App& app) {
+    const auto arguments = std::make_shared<hold_arguments>();
+    declare_memory(app, arguments->memory);
+    app.add_flag("--unmap", arguments->unmap,
+                 "Unmap the memory once it is pinned; the pin holds it all the same");
+    app.add_option("--dump", arguments->dump,
+                   "Show that many bytes as read through the pin (after --unmap)")
+        ->type_name("SIZE");
+    app.add_option("--for", arguments->seconds, "Hold it that long, not until Ctrl-C")
+        ->type_name("SECONDS")
+        ->check(CLI::NonNegativeNumber);
+    return [arguments](session& session) {
+        if (arguments->seconds && !session.program.empty()) {
+            throw CLI::ValidationError("--for", "with a program, the memory is held while it runs");
+        }
+        return run_hold(session, *arguments);
+    };
+}
+
+} // namespace pinpin

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+#include "output.hpp"
+
+#include <longpin/size.hpp>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstring>
+#include <ostream>
+#include <system_error>
+
+namespace pinpin {
+
+namespace {
+
+template <typename Value>
+json or_null(const std::optional<Value>& value) {
+    return value ? json(*value) : json(nullptr);
+}
+
+std::string to_text(const field& one) {
+    const json& value = one.value;
+    if (value.is_null()) {
+        return "none";
+    }
+    if (one.shown_in == unit::bytes) {
+        return longpin::format_size(value.get<std::uint64_t>());
+    }
+    if (one.shown_in == unit::address) {
+        return fmt::format("{:#x}", value.get<std::uint64_t>());
+    }
+    if (value.is_boolean()) {
+        return value.get<bool>() ? "yes" : "no";
+    }
+    if (value.is_array()) {
+        return fmt::format("{}", fmt::join(value.get<std::vector<std::string>>(), ", "));
+    }
+    return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+} // namespace
+
+record describe(const longpin::footprint& held, std::uint32_t page_size) {
+    return {{"kinds", "kinds of memory", longpin::names(held.kinds)},
+            {"pages", "pages", held.pages},
+            {"charged", "charged to the user", held.pages * page_size, unit::bytes},
+            {"runs", "contiguous runs", held.runs},
+            {"bookkeeping", "kernel bookkeeping", held.bookkeeping, unit::bytes}};
+}
+
+failure describe(const std::exception& problem) {
+    failure result{.message = problem.what()};
+    if (const auto* const system = dynamic_cast<const std::system_error*>(&problem)) {
+        result.errno_value = system->code().value();
+    }
+    if (const auto* const refused = dynamic_cast<const longpin::error*>(&problem)) {
+        result.reason = refused->reason();
+        result.bad_address = refused->bad_address();
+        result.limit = refused->limit();
+        result.used = refused->used();
+        result.asked = refused->asked();
+    }
+    return result;
+}
+
+json to_json(const failure& what) {
+    const char* const errno_name =
+        what.errno_value != 0 ? ::strerrorname_np(what.errno_value) : nullptr;
+    return {{"error",
+             {{"message", what.message},
+              {"errno", errno_name != nullptr ? json(errno_name) : json(nullptr)},
+              {"reason", longpin::name(what.reason)},
+              {"bad_address", or_null(what.bad_address)},
+              {"limit", or_null(what.limit)},
+              {"used", or_null(what.used)},
+              {"asked", or_null(what.asked)}}}};
+}
+
+json to_json(const record& fields) {
+    json result = json::object();
+    for (const field& one : fields) {
+        result[one.key] = one.value;
+    }
+    return result;
+}
+
+std::string to_table(const record& fields) {
+    std::size_t width = 0;
+    for (const field& one : fields) {
+        width = std::max(width, one.label.size());
+    }
+    std::string result;
+    for (const field& one : fields) {
+        result += fmt::format("{:<{}}  {}\n", one.label, width, to_text(one));
+    }
+    return result;
+}
+
+std::string to_hexdump(std::span<const std::byte> bytes) {
+    static constexpr std::size_t in_a_line = 16;
+    std::string result;
+    for (std::size_t start = 0; start < bytes.size(); start += in_a_line) {
+        std::string digits;
+        std::string letters;
+        for (const std::byte one :
+             bytes.subspan(start, std::min(in_a_line, bytes.size() - start))) {
+            const auto letter = static_cast<unsigned char>(one);
+            digits += fmt::format("{}{:02x} ", letters.size() == in_a_line / 2 ? " " : "", letter);
+            letters += letter >= ' ' && letter <= '~' ? static_cast<char>(letter) : '.';
+        }
+        result += fmt::format("{:08x}  {:<50}|{}|\n", start, digits, letters);
+    }
+    return result;
+}
+
+std::string to_hex(std::span<const std::byte> bytes) {
+    std::string result;
+    for (const std::byte one : bytes) {
+        result += fmt::format("{:02x}", static_cast<unsigned char>(one));
+    }
+    return result;
+}
+
+void print_json(std::ostream& out, const json& value) {
+    // File names need not be UTF-8.
+    out << value.dump(2, ' ', false, json::error_handler_t::replace) << std::endl; // NOLINT: flush
+}
+
+void print(std::ostream& out, const record& fields, bool as_json) {
+    if (as_json) {
+        print_json(out, to_json(fields));
+    } else {
+        out << to_table(fields) << std::flush;
+    }
+}
+
+} // namespace pinpin

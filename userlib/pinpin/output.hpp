@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+// What pinpin prints: records, as a table for people or as JSON for programs.
+#pragma once
+
+#include <longpin/device.hpp>
+#include <longpin/error.hpp>
+#include <longpin/pin.hpp>
+
+#include <exception>
+#include <iosfwd>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace pinpin {
+
+using json = nlohmann::ordered_json;
+
+/// How a table shows a value. JSON always has the bare number.
+enum class unit { none, bytes, address };
+
+/// One line of a table, one member of a JSON object.
+struct field {
+    std::string key;   ///< in JSON
+    std::string label; ///< in a table
+    json value;        ///< null: there is none
+    unit shown_in = unit::none;
+};
+
+/// What a command has to tell. The table and the JSON are made from this.
+using record = std::vector<field>;
+
+/// The fields of a footprint. \p page_size turns pages into the bytes that are charged.
+record describe(const longpin::footprint& held, std::uint32_t page_size);
+
+/// An error, as far as it is known.
+struct failure {
+    std::string message;
+    int errno_value = 0;
+    longpin::reason reason = longpin::reason::none;
+    std::optional<std::uint64_t> bad_address;
+    std::optional<std::uint64_t> limit;
+    std::optional<std::uint64_t> used;
+    std::optional<std::uint64_t> asked;
+};
+
+failure describe(const std::exception& problem);
+
+/// {"error": {...}}; members that are not known are null.
+json to_json(const failure& what);
+
+/// One object, in the order of the fields.
+json to_json(const record& fields);
+
+/// Two columns, no wider than 80 characters unless a value is; a line for each field.
+std::string to_table(const record& fields);
+
+/// The bytes as 'hexdump -C' shows them: offset, sixteen bytes, the printable ones.
+std::string to_hexdump(std::span<const std::byte> bytes);
+
+/// Two digits a byte, for JSON.
+std::string to_hex(std::span<const std::byte> bytes);
+
+/// Prints a JSON value and a newline, and flushes: a reader may wait for it.
+void print_json(std::ostream& out, const json& value);
+
+/// Prints a record in the form that was asked for, and flushes.
+void print(std::ostream& out, const record& fields, bool as_json);
+
+} // namespace pinpin

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+#include <longpin/device.hpp>
+
+#include "explain.hpp"
+#include "open_file.hpp"
+
+#include <longpin/size.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <stdexcept>
+
+#include <fcntl.h>
+#include <linux/longpin.h>
+#include <unistd.h>
+
+namespace longpin {
+
+namespace {
+
+usage make_usage(std::uint64_t used, std::uint64_t limit) {
+    return {.used = used,
+            .limit = limit == LONGPIN_UNLIMITED ? std::nullopt : std::optional(limit)};
+}
+
+longpin_pin make_request(std::span<const std::byte> range, std::uint32_t flags) {
+    longpin_pin request{};
+    request.size = sizeof(request);
+    request.flags = flags;
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): the kernel wants a number
+    request.addr = reinterpret_cast<std::uintptr_t>(range.data());
+    request.length = range.size();
+    return request;
+}
+
+footprint footprint_of(const longpin_pin& answer) {
+    return {.kinds = static_cast<memory_kind>(answer.out_kinds),
+            .pages = answer.out_pages,
+            .runs = answer.out_runs,
+            .bookkeeping = answer.out_bookkeeping};
+}
+
+error refused(const longpin_pin& answer, int errno_value) {
+    return detail::failure(LONGPIN_PIN, errno_value,
+                           fmt::format("pin {} at {:#x}", format_size(answer.length), answer.addr),
+                           {.why = static_cast<reason>(answer.out_reason),
+                            .bad_address = answer.out_bad_addr,
+                            .limit = answer.out_limit,
+                            .used = answer.out_used,
+                            .asked = answer.out_asked});
+}
+
+check_result dry_run(const detail::open_file& file, std::span<const std::byte> range,
+                     std::uint32_t flags) {
+    longpin_pin request = make_request(range, flags | LONGPIN_PIN_DRY_RUN);
+    if (const int failed = file.call(LONGPIN_PIN, &request)) {
+        error why = refused(request, failed);
+        if (why.reason() == reason::none) {
+            throw error(why);
+        }
+        return why;
+    }
+    return footprint_of(request);
+}
+
+pin_info take(const detail::open_file& file, std::span<const std::byte> range,
+              const pin_options& options, std::uint32_t flags) {
+    longpin_pin request = make_request(range, flags);
+    request.cookie = options.cookie;
+    if (const int failed = file.call(LONGPIN_PIN, &request)) {
+        throw refused(request, failed);
+    }
+    return {.handle = request.out_handle,
+            .address = request.addr,
+            .length = request.length,
+            .cookie = request.cookie,
+            .writable = (flags & LONGPIN_PIN_WRITE) != 0,
+            .footprint = footprint_of(request)};
+}
+
+} // namespace
+
+device::device(const std::string& path) {
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg)
+    const int descriptor = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+    if (descriptor < 0) {
+        const int failed = errno;
+        throw error(failed, "open " + path, detail::explain_open(path, failed));
+    }
+    *this = adopt(descriptor);
+}
+
+device::device(std::shared_ptr<const detail::open_file> file) noexcept : file_(std::move(file)) {}
+
+device device::adopt(int descriptor) {
+    return device(std::make_shared<const detail::open_file>(descriptor));
+}
+
+const detail::open_file& device::file() const {
+    if (!file_) {
+        throw std::logic_error("longpin::device: used after it was moved from");
+    }
+    return *file_;
+}
+
+int device::native_handle() const {
+    return file().descriptor();
+}
+
+device_info device::info() const {
+    longpin_info request{};
+    request.size = sizeof(request);
+    if (const int failed = file().call(LONGPIN_INFO, &request)) {
+        throw detail::failure(LONGPIN_INFO, failed, "ask the module what it offers");
+    }
+    const std::span version(request.out_version);
+    return {.version{version.begin(), std::ranges::find(version, '\0')},
+            .page_size = request.out_page_size,
+            .pin_flags = request.out_pin_flags,
+            .memlock = make_usage(request.out_memlock_used, request.out_memlock_limit),
+            .pinned = make_usage(request.out_max_pages_used, request.out_max_pages_limit),
+            .pins = make_usage(request.out_max_pins_used, request.out_max_pins_limit)};
+}
+
+longpin::pin device::pin(std::span<const std::byte> range, const pin_options& options) const {
+    return {file_, take(file(), range, options, 0)};
+}
+
+longpin::pin device::pin_writable(std::span<std::byte> range, const pin_options& options) const {
+    return {file_, take(file(), range, options, LONGPIN_PIN_WRITE)};
+}
+
+check_result device::check(std::span<const std::byte> range) const {
+    return dry_run(file(), range, 0);
+}
+
+check_result device::check_writable(std::span<std::byte> range) const {
+    return dry_run(file(), range, LONGPIN_PIN_WRITE);
+}
+
+} // namespace longpin

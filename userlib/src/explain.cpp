@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+#include "explain.hpp"
+
+#include <longpin/size.hpp>
+
+#include <fmt/format.h>
+
+#include <cerrno>
+
+#include <linux/longpin.h>
+
+namespace longpin::detail {
+
+std::string explain(const refusal& facts, uid_t user) {
+    const std::uint64_t at = facts.bad_address;
+    switch (facts.why) {
+    case reason::none: return {};
+    case reason::zero_length: return "the range is empty; give it at least one byte";
+    case reason::wraps:
+        return "the range runs past the end of the address space; check its address and length";
+    case reason::flags:
+        return "the module does not know a flag of the request; load a module as new as the "
+               "program's library";
+    case reason::reserved:
+        return "a reserved member of the request is not zero; clear the whole structure before "
+               "filling it in";
+    case reason::hole:
+        return fmt::format("nothing is mapped at {:#x}; map the whole range first, or pin only "
+                           "what is mapped",
+                           at);
+    case reason::not_readable:
+        return fmt::format("the mapping at {:#x} may not be read; map it with PROT_READ", at);
+    case reason::not_writable:
+        return fmt::format("the mapping at {:#x} may not be written, and the pin is for writing; "
+                           "map it with PROT_WRITE, or pin it for reading",
+                           at);
+    case reason::io:
+        return fmt::format("the mapping at {:#x} is a device's own address range (VM_IO), not "
+                           "memory that could be held; leave it out of the range",
+                           at);
+    case reason::pfnmap:
+        return fmt::format("the mapping at {:#x} has no page structures (VM_PFNMAP), so there is "
+                           "nothing to hold; leave it out of the range",
+                           at);
+    case reason::secretmem:
+        return fmt::format("the memory at {:#x} comes from memfd_secret(), which the kernel keeps "
+                           "out of everybody's reach; use other memory, from memfd_create() say",
+                           at);
+    case reason::fault:
+        return fmt::format("the page at {:#x} could not be brought in: it may lie beyond the end "
+                           "of its file, or memory (huge pages, say) may have run out; check the "
+                           "length of the file and what memory is free",
+                           at);
+    case reason::fsdax:
+        return fmt::format("the memory at {:#x} is a file on fs-DAX: its pages are the storage "
+                           "itself, and the file system must be able to take them back when the "
+                           "file is truncated, so they can't be held for as long as a program "
+                           "likes; use device-DAX (/dev/daxX.Y), or copy the data to anonymous "
+                           "or memfd memory and pin that",
+                           at);
+    case reason::dirty_tracking:
+        return fmt::format("the mapping at {:#x} is of a file whose file system must learn of "
+                           "every write, and a pin for writing would write behind its back; pin "
+                           "it for reading, map it MAP_PRIVATE, or use memfd memory",
+                           at);
+    case reason::device_gone:
+        return fmt::format("the DAX device behind {:#x} is being unbound from its driver; bind it "
+                           "again and map it afresh",
+                           at);
+    case reason::device_page:
+        return fmt::format("the memory at {:#x} belongs to a device and is not device-DAX; copy "
+                           "the data to ordinary memory and pin that",
+                           at);
+    case reason::memlock:
+        return fmt::format("RLIMIT_MEMLOCK allows {} for user {}, {} are pinned, {} more were "
+                           "asked for; raise the limit (ulimit -l, LimitMEMLOCK=), unpin "
+                           "something, or run with CAP_IPC_LOCK",
+                           format_size(facts.limit), user, format_size(facts.used),
+                           format_size(facts.asked));
+    case reason::max_pages:
+        return fmt::format("the module allows {} for all users together, {} are pinned, {} more "
+                           "were asked for; unpin something, or have the administrator raise the "
+                           "module parameter max_pages",
+                           format_size(facts.limit), format_size(facts.used),
+                           format_size(facts.asked));
+    case reason::max_pins:
+        return fmt::format("the module allows {} pins in an open file, and {} are held; unpin "
+                           "something, open the device once more, or have the administrator raise "
+                           "the module parameter max_pins",
+                           facts.limit, facts.used);
+    }
+    return fmt::format("the module gave a reason that this library does not know ({}); use a "
+                       "library as new as the module",
+                       static_cast<std::uint32_t>(facts.why));
+}
+
+std::string explain(unsigned long request, int errno_value) {
+    const bool has_buffer = request == LONGPIN_COPY || request == LONGPIN_EXTENTS;
+    switch (errno_value) {
+    case ENOTTY:
+        return "the file is not a longpin device, or its module is older than this library; "
+               "check the path and the version of the module";
+    case ENOENT:
+        return "the open file has no pin of that handle; it was unpinned already, or belongs to "
+               "another open file";
+    case EINTR: return "a fatal signal came";
+    case EAGAIN:
+        return "the memory was mapped anew again and again meanwhile; try again when it is not";
+    case ENOMEM:
+        return "the kernel had no memory for its records; free some, or raise the limit of the "
+               "memory cgroup";
+    case EPERM:
+        if (request == LONGPIN_COPY) {
+            return "the pin was made for reading; make one for writing";
+        }
+        break;
+    case EFAULT:
+        if (has_buffer) {
+            return "the buffer is not memory that the program may use so; check its address and "
+                   "length";
+        }
+        break;
+    case EINVAL:
+        if (has_buffer) {
+            return "the range is empty or reaches beyond the end of the pin; stay within its "
+                   "length";
+        }
+        [[fallthrough]];
+    case E2BIG:
+        return "the module does not understand the request; use a library and a module of the "
+               "same version";
+    default: break;
+    }
+    return std::generic_category().message(errno_value);
+}
+
+std::string explain_open(const std::string& path, int errno_value) {
+    switch (errno_value) {
+    case ENOENT:
+    case ENXIO:
+    case ENODEV:
+        return "there is no such device; load the module with 'modprobe longpin', or check the "
+               "path";
+    case EACCES:
+    case EPERM:
+        return fmt::format("this user may not; {} is root's unless a udev rule gives it to "
+                           "others: run as root, or ask the administrator for such a rule",
+                           path);
+    default: return std::generic_category().message(errno_value);
+    }
+}
+
+} // namespace longpin::detail

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+// Sentences for what the kernel says by numbers. Each tells what is wrong and what can
+// be done about it. Pure functions: no system call is made here.
+#pragma once
+
+#include <longpin/error.hpp>
+
+#include <string>
+
+#include <sys/types.h>
+
+namespace longpin::detail {
+
+/// Why a pin was refused, and what to do. \p user is the one that the pages would be
+/// charged to. The answer is empty for reason::none, and only for that.
+std::string explain(const refusal& facts, uid_t user);
+
+/// What an errno without a reason means, for the ioctl \p request.
+std::string explain(unsigned long request, int errno_value);
+
+/// Why \p path could not be opened.
+std::string explain_open(const std::string& path, int errno_value);
+
+} // namespace longpin::detail
