@@ -5,13 +5,14 @@
  * Three counts, each raised for a pin by all of its pages before the first page is
  * taken and lowered after the last was given back:
  *
- *   all_pages           pages of every context, under the module parameter max_pages
  *   user->locked_vm     pages of the user, under RLIMIT_MEMLOCK of the caller; shared
  *                       with io_uring, perf, AF_XDP and others
+ *   all_pages           pages of every context, under the module parameter max_pages
  *   mm->pinned_vm       pages of the process, shown as VmPin, without a limit
  *
- * A count with a limit is raised by compare-and-exchange, so that callers that race
- * for the last pages never pass the limit, and none is refused while there is room.
+ * A count with a limit is raised by compare-and-exchange, so that callers that race for the
+ * last pages never pass the limit. The user's comes first: a request beyond it must not take
+ * room from the others, not even for a moment.
  */
 #include <linux/atomic.h>
 #include <linux/capability.h>
@@ -43,7 +44,7 @@ static unsigned long memlock_limit(void)
 {
 	unsigned long limit = rlimit(RLIMIT_MEMLOCK);
 
-	if (limit == RLIM_INFINITY || capable(CAP_IPC_LOCK))
+	if (limit == RLIM_INFINITY || longpin_capable(CAP_IPC_LOCK))
 		return ULONG_MAX;
 	return limit >> PAGE_SHIFT;
 }
@@ -54,8 +55,8 @@ static u64 limit_in_bytes(unsigned long pages)
 }
 
 /* Raise @counter by @pages unless that would pass @limit; *used is what it held. */
-static bool raise_within(atomic_long_t *counter, unsigned long pages,
-			 unsigned long limit, unsigned long *used)
+static bool raise_within(atomic_long_t *counter, unsigned long pages, unsigned long limit,
+			 unsigned long *used)
 {
 	long old, seen = atomic_long_read(counter);
 
@@ -87,20 +88,19 @@ static int refuse_limit(struct longpin_refusal *why, u32 reason, unsigned long l
  *
  * Return: 0, or -ENOMEM when a limit is met. Nothing is charged then.
  */
-int longpin_charge(struct longpin_charge *charge, unsigned long pages,
-		   struct longpin_refusal *why)
+int longpin_charge(struct longpin_charge *charge, unsigned long pages, struct longpin_refusal *why)
 {
 	struct user_struct *user = current_user();
 	unsigned long limit, used;
 
-	limit = all_pages_limit();
-	if (!raise_within(&all_pages, pages, limit, &used))
-		return refuse_limit(why, LONGPIN_REASON_MAX_PAGES, limit, used, pages);
-
 	limit = memlock_limit();
-	if (!raise_within(&user->locked_vm, pages, limit, &used)) {
-		atomic_long_sub(pages, &all_pages);
+	if (!raise_within(&user->locked_vm, pages, limit, &used))
 		return refuse_limit(why, LONGPIN_REASON_MEMLOCK, limit, used, pages);
+
+	limit = all_pages_limit();
+	if (!raise_within(&all_pages, pages, limit, &used)) {
+		atomic_long_sub(pages, &user->locked_vm);
+		return refuse_limit(why, LONGPIN_REASON_MAX_PAGES, limit, used, pages);
 	}
 
 	longpin_mm_pinned_add(current->mm, pages);
@@ -121,8 +121,8 @@ int longpin_charge(struct longpin_charge *charge, unsigned long pages,
 void longpin_uncharge(struct longpin_charge *charge)
 {
 	longpin_mm_pinned_add(charge->mm, -(long)charge->pages);
-	atomic_long_sub(charge->pages, &charge->user->locked_vm);
 	atomic_long_sub(charge->pages, &all_pages);
+	atomic_long_sub(charge->pages, &charge->user->locked_vm);
 
 	mmdrop(charge->mm);
 	free_uid(charge->user);

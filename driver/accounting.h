@@ -24,8 +24,7 @@ struct longpin_charge {
 	unsigned long pages;
 };
 
-int longpin_charge(struct longpin_charge *charge, unsigned long pages,
-		   struct longpin_refusal *why);
+int longpin_charge(struct longpin_charge *charge, unsigned long pages, struct longpin_refusal *why);
 void longpin_uncharge(struct longpin_charge *charge);
 void longpin_accounting_info(struct longpin_info *info);
 

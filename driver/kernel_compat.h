@@ -8,6 +8,7 @@
 #define LONGPIN_KERNEL_COMPAT_H
 
 #include <linux/backing-dev.h>
+#include <linux/capability.h>
 #include <linux/errno.h>
 #include <linux/fs.h>
 #include <linux/highmem.h>
@@ -16,23 +17,35 @@
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/uaccess.h>
+#include <linux/user_namespace.h>
 
 #include "kernel_features.h"
 
-#ifndef untagged_addr	/* 5.3 */
+#ifndef untagged_addr /* 5.3 */
 #define untagged_addr(addr) (addr)
 #endif
 
-#ifndef SECRETMEM_MAGIC	/* 5.14 */
+#ifndef DAXFS_MAGIC /* 5.1 in a header of its own */
+#define DAXFS_MAGIC 0x64646178
+#endif
+
+#ifndef SECRETMEM_MAGIC /* 5.14 */
 #define SECRETMEM_MAGIC 0x5345434d
 #endif
 
-static inline void longpin_mmap_read_lock(struct mm_struct *mm)
+/* In the initial user namespace; without an audit record, since every caller is asked. */
+static inline bool longpin_capable(int capability)
+{
+	return ns_capable_noaudit(&init_user_ns, capability);
+}
+
+/* 0, or -EINTR when a fatal signal came. */
+static inline int longpin_mmap_read_lock(struct mm_struct *mm)
 {
 #ifdef LONGPIN_HAVE_MMAP_READ_LOCK
-	mmap_read_lock(mm);
+	return mmap_read_lock_killable(mm);
 #else
-	down_read(&mm->mmap_sem);
+	return down_read_killable(&mm->mmap_sem);
 #endif
 }
 
@@ -71,15 +84,16 @@ static inline void longpin_mm_pinned_add(struct mm_struct *mm, long pages)
  * No mmap lock may be held. Returns the number of pages taken, which may be fewer
  * than asked for, or an errno.
  */
-static inline long longpin_gup_longterm(unsigned long start, int nr,
-					unsigned int gup_flags, struct page **pages)
+static inline long longpin_gup_longterm(unsigned long start, int nr, unsigned int gup_flags,
+					struct page **pages)
 {
 #ifdef LONGPIN_HAVE_PIN_USER_PAGES_FAST
 	return pin_user_pages_fast(start, nr, gup_flags | FOLL_LONGTERM, pages);
 #else
-	long got;
+	long got = longpin_mmap_read_lock(current->mm);
 
-	longpin_mmap_read_lock(current->mm);
+	if (got)
+		return got;
 #if defined(LONGPIN_HAVE_GET_USER_PAGES_FOLL_LONGTERM)
 	got = get_user_pages(start, nr, gup_flags | FOLL_LONGTERM, pages, NULL);
 #elif defined(LONGPIN_HAVE_GET_USER_PAGES_LONGTERM)
@@ -88,8 +102,7 @@ static inline long longpin_gup_longterm(unsigned long start, int nr,
 #error "longpin: this kernel has no long-term variant of get_user_pages (it came with 4.15)"
 #endif
 	longpin_mmap_read_unlock(current->mm);
-	/* Before 5.4 or so a fatal signal was answered with ERESTARTSYS. */
-	return got == -ERESTARTSYS ? -EINTR : got;
+	return got;
 #endif
 }
 
@@ -119,8 +132,7 @@ static inline void longpin_unpin_range(struct page *first, unsigned long nr, boo
  * Take plain references on the pages of the current process from @start on that
  * its page tables hold now. Never sleeps, never faults. Returns how many, maybe 0.
  */
-static inline int longpin_gup_present(unsigned long start, int nr, bool write,
-				      struct page **pages)
+static inline int longpin_gup_present(unsigned long start, int nr, bool write, struct page **pages)
 {
 #ifdef LONGPIN_HAVE_GET_USER_PAGES_FAST_ONLY
 	int got = get_user_pages_fast_only(start, nr, write ? FOLL_WRITE : 0, pages);
@@ -174,11 +186,11 @@ static inline bool longpin_is_file_cache(struct page *page)
 	struct folio *folio = page_folio(page);
 
 	return !folio_test_anon(folio) && !folio_test_swapbacked(folio) &&
-		READ_ONCE(folio->mapping) && !folio_test_hugetlb(folio);
+	       READ_ONCE(folio->mapping) && !folio_test_hugetlb(folio);
 #else
 	page = compound_head(page);
 	return !PageAnon(page) && !PageSwapBacked(page) && READ_ONCE(page->mapping) &&
-		!PageHuge(page);
+	       !PageHuge(page);
 #endif
 }
 
@@ -210,8 +222,8 @@ static inline bool longpin_mapping_can_writeback(struct address_space *mapping)
 }
 
 /* copy_struct_from_user() came with 5.4: the rule is in its comment there. */
-static inline int longpin_copy_struct_from_user(void *dst, size_t ksize,
-						const void __user *src, size_t usize)
+static inline int longpin_copy_struct_from_user(void *dst, size_t ksize, const void __user *src,
+						size_t usize)
 {
 #ifdef LONGPIN_HAVE_COPY_STRUCT_FROM_USER
 	return copy_struct_from_user(dst, ksize, src, usize);

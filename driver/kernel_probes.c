@@ -18,36 +18,35 @@ int probe(struct mm_struct *mm, struct page **pages)
 {
 #if defined(PROBE_SANITY)
 	return 0;
-#elif defined(PROBE_PIN_USER_PAGES_FAST)	/* 5.6 */
+#elif defined(PROBE_PIN_USER_PAGES_FAST)	  /* 5.6 */
 	return pin_user_pages_fast(0, 1, FOLL_WRITE | FOLL_LONGTERM, pages);
 #elif defined(PROBE_GET_USER_PAGES_FOLL_LONGTERM) /* 5.2, RHEL 8; has vmas until 6.4 */
 	return get_user_pages(0, 1, FOLL_LONGTERM, pages, NULL);
-#elif defined(PROBE_GET_USER_PAGES_LONGTERM)	/* 4.15 to 5.1 */
+#elif defined(PROBE_GET_USER_PAGES_LONGTERM)	  /* 4.15 to 5.1 */
 	return get_user_pages_longterm(0, 1, FOLL_WRITE, pages, NULL);
-#elif defined(PROBE_UNPIN_USER_PAGE_RANGE)	/* 5.13 */
+#elif defined(PROBE_UNPIN_USER_PAGE_RANGE)	  /* 5.13 */
 	unpin_user_page_range_dirty_lock(pages[0], 1, true);
 	return 0;
-#elif defined(PROBE_GET_USER_PAGES_FAST_ONLY)	/* 5.8 */
+#elif defined(PROBE_GET_USER_PAGES_FAST_ONLY)	  /* 5.8 */
 	return get_user_pages_fast_only(0, 1, FOLL_WRITE, pages);
-#elif defined(PROBE_FIXUP_USER_FAULT_TSK)	/* until 5.8 */
+#elif defined(PROBE_FIXUP_USER_FAULT_TSK)	  /* until 5.8 */
 	return fixup_user_fault(NULL, mm, 0, 0, NULL);
-#elif defined(PROBE_MMAP_READ_LOCK)		/* 5.8 */
-	mmap_read_lock(mm);
-	return 0;
-#elif defined(PROBE_ATOMIC_PINNED_VM)		/* 5.1 */
+#elif defined(PROBE_MMAP_READ_LOCK)		  /* 5.8 */
+	return mmap_read_lock_killable(mm);
+#elif defined(PROBE_ATOMIC_PINNED_VM)		  /* 5.1 */
 	return atomic64_read(&mm->pinned_vm);
-#elif defined(PROBE_COPY_STRUCT_FROM_USER)	/* 5.4 */
+#elif defined(PROBE_COPY_STRUCT_FROM_USER)	  /* 5.4 */
 	return copy_struct_from_user(pages, 8, NULL, 8);
-#elif defined(PROBE_PAGE_PGMAP)			/* 6.14 */
+#elif defined(PROBE_PAGE_PGMAP)			  /* 6.14 */
 	return !page_pgmap(pages[0]);
-#elif defined(PROBE_GET_DEV_PAGEMAP_ONE_ARG)	/* 6.18 */
+#elif defined(PROBE_GET_DEV_PAGEMAP_ONE_ARG)	  /* 6.18 */
 	return !get_dev_pagemap(0);
-#elif defined(PROBE_FOLIO)			/* 5.16; pages lost these tests bit by bit */
+#elif defined(PROBE_FOLIO)			  /* 5.16; pages lost these tests bit by bit */
 	return folio_test_hugetlb(page_folio(pages[0]));
-#elif defined(PROBE_KMAP_LOCAL_PAGE)		/* 5.11 */
+#elif defined(PROBE_KMAP_LOCAL_PAGE)		  /* 5.11 */
 	kunmap_local(kmap_local_page(pages[0]));
 	return 0;
-#elif defined(PROBE_MAPPING_CAN_WRITEBACK)	/* 5.10 */
+#elif defined(PROBE_MAPPING_CAN_WRITEBACK)	  /* 5.10 */
 	return mapping_can_writeback(NULL);
 #else
 #error "kernel_probes.sh names a probe that is not here"

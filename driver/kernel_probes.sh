@@ -25,7 +25,7 @@ fi
 
 partial=$output.tmp
 echo "/* What this kernel's headers offer. */" > "$partial"
-for probe in $(sed -n 's/.*defined(PROBE_\([A-Z_]*\)).*/\1/p' "$probes"); do
+sed -n 's/.*defined(PROBE_\([A-Z_]*\)).*/\1/p' "$probes" | while read -r probe; do
 	if [ "$probe" = SANITY ]; then
 		continue
 	fi

@@ -23,7 +23,7 @@
 #include "pin_table.h"
 #include "refusal.h"
 
-#define PIN_FLAGS	(LONGPIN_PIN_WRITE | LONGPIN_PIN_DRY_RUN)
+#define PIN_FLAGS (LONGPIN_PIN_WRITE | LONGPIN_PIN_DRY_RUN)
 
 static ushort device_mode = 0600;
 module_param(device_mode, ushort, 0444);
@@ -248,12 +248,12 @@ struct longpin_op {
 	int (*fn)(struct longpin_pin_table *table, struct longpin_call *call);
 };
 
-#define OP(_cmd, _fn, _struct, _last)				\
-	[_IOC_NR(_cmd)] = {					\
-		.cmd = (_cmd),					\
-		.size = sizeof(_struct),			\
-		.min_size = offsetofend(_struct, _last),	\
-		.fn = (_fn),					\
+#define OP(_cmd, _fn, _struct, _last)                    \
+	[_IOC_NR(_cmd)] = {                              \
+		.cmd = (_cmd),                           \
+		.size = sizeof(_struct),                 \
+		.min_size = offsetofend(_struct, _last), \
+		.fn = (_fn),                             \
 	}
 
 static const struct longpin_op ops[] = {
@@ -339,8 +339,8 @@ static struct miscdevice longpin_device = {
 
 static int __init longpin_init(void)
 {
-	if (device_mode & ~0777) {
-		pr_err("longpin: device_mode %#o is not a set of permissions (0000 to 0777)\n",
+	if (!device_mode || device_mode & ~0777) {
+		pr_err("longpin: device_mode %#o is not a set of permissions (0001 to 0777)\n",
 		       device_mode);
 		return -EINVAL;
 	}

@@ -22,9 +22,11 @@ static bool on_filesystem(struct vm_area_struct *vma, unsigned long magic)
 	return vma->vm_file && file_inode(vma->vm_file)->i_sb->s_magic == magic;
 }
 
+/* Not vma_is_dax(): without CONFIG_FS_DAX that knows no DAX at all. */
 static bool is_devdax(struct vm_area_struct *vma)
 {
-	return vma_is_dax(vma) && S_ISCHR(file_inode(vma->vm_file)->i_mode);
+	return vma->vm_file && S_ISCHR(file_inode(vma->vm_file)->i_mode) &&
+	       vma->vm_file->f_mapping->host->i_sb->s_magic == DAXFS_MAGIC;
 }
 
 /* A private mapping whose pages get copied on write: see is_cow_mapping() in mm. */
@@ -115,8 +117,8 @@ int longpin_classify(struct mm_struct *mm, unsigned long addr, bool write,
 		if (!(vma->vm_flags & VM_WRITE))
 			return longpin_refuse_at(why, -EFAULT, LONGPIN_REASON_NOT_WRITABLE, addr);
 		if (needs_dirty_tracking(vma))
-			return longpin_refuse_at(why, -EOPNOTSUPP,
-						 LONGPIN_REASON_DIRTY_TRACKING, addr);
+			return longpin_refuse_at(why, -EOPNOTSUPP, LONGPIN_REASON_DIRTY_TRACKING,
+						 addr);
 	} else if (!(vma->vm_flags & VM_READ)) {
 		return longpin_refuse_at(why, -EFAULT, LONGPIN_REASON_NOT_READABLE, addr);
 	}
@@ -147,7 +149,9 @@ int longpin_check_range(unsigned long addr, unsigned long last, bool write,
 	struct memory_segment segment;
 	int err;
 
-	longpin_mmap_read_lock(mm);
+	err = longpin_mmap_read_lock(mm);
+	if (err)
+		return err;
 	err = longpin_classify(mm, addr, write, first, why);
 	for (segment = *first; !err && segment.end <= last;) {
 		if (fatal_signal_pending(current))

@@ -32,6 +32,8 @@ struct pinned_range *pinned_range_create(const struct longpin_pin *request,
 	struct pinned_range *range;
 	int err;
 
+	if (last > ULONG_MAX) /* on a 32-bit kernel */
+		return ERR_PTR(longpin_refuse_at(why, -EFAULT, LONGPIN_REASON_HOLE, addr));
 	err = longpin_check_range(addr, last, write, &first, why);
 	if (err)
 		return ERR_PTR(err);
@@ -46,8 +48,7 @@ struct pinned_range *pinned_range_create(const struct longpin_pin *request,
 	range->length = request->length;
 	range->cookie = request->cookie;
 
-	err = longpin_charge(&range->charge, (last >> PAGE_SHIFT) - (addr >> PAGE_SHIFT) + 1,
-			     why);
+	err = longpin_charge(&range->charge, (last >> PAGE_SHIFT) - (addr >> PAGE_SHIFT) + 1, why);
 	if (err)
 		goto out_free;
 	err = longpin_take_pages(range, &first, why);
@@ -148,20 +149,33 @@ int pinned_range_query(struct pinned_range *range, struct longpin_query *query)
 	return 0;
 }
 
-static int copy_within_page(struct page *page, size_t offset, size_t length,
-			    void __user *buffer, bool write)
+/*
+ * One page's part of a COPY, by way of a buffer: copy_from_user() clears what it can't fill, and
+ * a pin keeps its content where the caller's buffer fails.
+ */
+static int copy_within_page(struct page *page, size_t offset, size_t length, void __user *user,
+			    void *bounce, bool write)
 {
-	void *kaddr = longpin_kmap(page);
-	unsigned long left;
+	size_t good = length;
+	void *kaddr;
 
-	if (write) {
-		left = copy_from_user(kaddr + offset, buffer, length);
+	if (PageHWPoison(page))
+		return -EHWPOISON;
+	if (write)
+		good -= copy_from_user(bounce, user, length);
+
+	kaddr = longpin_kmap(page);
+	if (write)
+		memcpy(kaddr + offset, bounce, good);
+	else
+		memcpy(bounce, kaddr + offset, length);
+	if (write)
 		flush_dcache_page(page);
-	} else {
-		left = copy_to_user(buffer, kaddr + offset, length);
-	}
 	longpin_kunmap(page, kaddr);
-	return left ? -EFAULT : 0;
+
+	if (!write)
+		good -= copy_to_user(user, bounce, length);
+	return good < length ? -EFAULT : 0;
 }
 
 /**
@@ -169,45 +183,50 @@ static int copy_within_page(struct page *page, size_t offset, size_t length,
  * @range: the pin
  * @copy: the request; its flags are known ones
  *
- * Return: 0, -EINVAL, -EPERM, -EFAULT, -ENOENT, -EINTR.
+ * Return: 0, -EINVAL, -EPERM, -EFAULT, -EHWPOISON, -ENOMEM, -ENOENT, -EINTR.
  */
 int pinned_range_copy(struct pinned_range *range, const struct longpin_copy *copy)
 {
 	bool write = copy->flags & LONGPIN_COPY_WRITE;
-	void __user *buffer = u64_to_user_ptr(copy->buffer);
+	void __user *user = u64_to_user_ptr(copy->buffer);
+	u64 start = offset_in_page(range->addr) + copy->offset;
+	size_t n, offset = offset_in_page(start);
 	struct longpin_run_cursor cursor;
-	u64 start, left = copy->length;
+	u64 left = copy->length;
 	unsigned long pfn;
-	size_t offset, n;
+	void *bounce;
 	int err;
 
 	if (!left || left > range->length || copy->offset > range->length - left)
 		return -EINVAL;
 	if (write && !(range->flags & LONGPIN_PIN_WRITE))
 		return -EPERM;
+	bounce = kmalloc(PAGE_SIZE, GFP_KERNEL);
+	if (!bounce)
+		return -ENOMEM;
 	err = lock_for_use(range);
 	if (err)
-		return err;
+		goto out_free;
 
-	start = offset_in_page(range->addr) + copy->offset;
-	offset = offset_in_page(start);
-	for (longpin_runs_seek(&range->runs, start >> PAGE_SHIFT, &cursor);
-	     left && longpin_runs_here(&cursor, &pfn);
-	     longpin_runs_advance(&cursor, 1)) {
+	longpin_runs_seek(&range->runs, start >> PAGE_SHIFT, &cursor);
+	while (left && longpin_runs_here(&cursor, &pfn)) {
 		if (fatal_signal_pending(current)) {
 			err = -EINTR;
 			break;
 		}
 		n = min_t(u64, left, PAGE_SIZE - offset);
-		err = copy_within_page(pfn_to_page(pfn), offset, n, buffer, write);
+		err = copy_within_page(pfn_to_page(pfn), offset, n, user, bounce, write);
 		if (err)
 			break;
 		offset = 0;
 		left -= n;
-		buffer += n;
+		user += n;
+		longpin_runs_advance(&cursor, 1);
 		cond_resched();
 	}
 	up_read(&range->sem);
+out_free:
+	kfree(bounce);
 	return err;
 }
 
@@ -221,7 +240,7 @@ int pinned_range_copy(struct pinned_range *range, const struct longpin_copy *cop
 int pinned_range_extents(struct pinned_range *range, struct longpin_extents *extents)
 {
 	struct longpin_extent __user *to = u64_to_user_ptr(extents->buffer);
-	bool show_phys = capable(CAP_SYS_ADMIN);
+	bool show_phys = longpin_capable(CAP_SYS_ADMIN);
 	u64 start, offset = extents->offset;
 	struct longpin_run_cursor cursor;
 	unsigned long pfn, pages;
@@ -246,8 +265,8 @@ int pinned_range_extents(struct pinned_range *range, struct longpin_extents *ext
 		pages = longpin_runs_here(&cursor, &pfn);
 		if (WARN_ON_ONCE(!pages)) /* runs cover the whole range */
 			break;
-		extent.length = min_t(u64, range->length - offset,
-				      ((u64)pages << PAGE_SHIFT) - in_page);
+		extent.length =
+			min_t(u64, range->length - offset, ((u64)pages << PAGE_SHIFT) - in_page);
 		if (show_phys)
 			extent.phys = PFN_PHYS(pfn) + in_page;
 		if (copy_to_user(to + extents->out_count, &extent, sizeof(extent))) {

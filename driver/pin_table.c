@@ -80,8 +80,7 @@ int longpin_table_reserve(struct longpin_pin_table *table, struct longpin_refusa
  * @handle: from longpin_table_reserve()
  * @range: the pin; the table takes over the caller's reference
  */
-void longpin_table_publish(struct longpin_pin_table *table, int handle,
-			   struct pinned_range *range)
+void longpin_table_publish(struct longpin_pin_table *table, int handle, struct pinned_range *range)
 {
 	mutex_lock(&table->lock);
 	idr_replace(&table->ranges, range, handle);

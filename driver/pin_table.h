@@ -12,8 +12,8 @@ struct pinned_range;
 
 /**
  * struct longpin_pin_table - the pins of a context, by handle
- * @lock: protects @ranges and @count. Nothing else is taken under it, and no user memory
- *	is touched, so it is held for short times only
+ * @lock: protects @ranges and @count. No other lock is taken under it, no user memory is
+ *	touched, and no pages are taken or released
  * @ranges: struct pinned_range by handle; NULL for a handle that is reserved
  * @count: handles in use, reserved ones included
  */
@@ -27,8 +27,7 @@ void longpin_table_init(struct longpin_pin_table *table);
 void longpin_table_destroy(struct longpin_pin_table *table);
 
 int longpin_table_reserve(struct longpin_pin_table *table, struct longpin_refusal *why);
-void longpin_table_publish(struct longpin_pin_table *table, int handle,
-			   struct pinned_range *range);
+void longpin_table_publish(struct longpin_pin_table *table, int handle, struct pinned_range *range);
 void longpin_table_remove(struct longpin_pin_table *table, int handle);
 
 struct pinned_range *longpin_table_get(struct longpin_pin_table *table, u32 handle);

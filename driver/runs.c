@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The record of the pages that a pin holds: runs of contiguous pages, 16 bytes each, in
- * a list of blocks. Blocks are never moved or grown, so memory that comes in one piece
- * costs one small block, and memory that comes in single pages costs 16 bytes a page and
- * needs no large allocation.
+ * a list of blocks. Blocks are never moved or grown, each is twice as large as the one before,
+ * up to a page: memory that comes in one piece costs one small block, and memory that comes in
+ * single pages costs 16 bytes a page and needs no large allocation.
  */
 #include <linux/gfp.h>
 #include <linux/sched.h>
@@ -12,13 +12,12 @@
 #include "kernel_compat.h"
 #include "runs.h"
 
-#define BLOCK_BYTES(room)	(sizeof(struct longpin_run_block) + \
-				 (room) * sizeof(struct longpin_run))
-#define BLOCK_ROOM_MAX		((PAGE_SIZE - sizeof(struct longpin_run_block)) / \
-				 sizeof(struct longpin_run))
+#define BLOCK_BYTES(room) (sizeof(struct longpin_run_block) + (room) * sizeof(struct longpin_run))
+#define BLOCK_ROOM_FIRST  4UL
+#define BLOCK_ROOM_MAX	  ((PAGE_SIZE - sizeof(struct longpin_run_block)) / sizeof(struct longpin_run))
 
 /* Pages released between two chances for others to run. */
-#define RELEASE_CHUNK		512UL
+#define RELEASE_CHUNK 512UL
 
 static struct longpin_run *add_run(struct longpin_runs *runs, unsigned long pages_to_come)
 {
@@ -26,7 +25,8 @@ static struct longpin_run *add_run(struct longpin_runs *runs, unsigned long page
 	unsigned long room;
 
 	if (!block || block->used == block->room) {
-		room = min_t(unsigned long, pages_to_come, BLOCK_ROOM_MAX);
+		room = block ? 2UL * block->room : BLOCK_ROOM_FIRST;
+		room = min3(room, pages_to_come, (unsigned long)BLOCK_ROOM_MAX);
 		block = kmalloc(BLOCK_BYTES(room), GFP_KERNEL_ACCOUNT);
 		if (!block)
 			return NULL;
@@ -72,8 +72,7 @@ static bool continues(const struct longpin_run *run, struct page *page)
 		return false;
 	if (is_zone_device_page(last) != is_zone_device_page(page))
 		return false;
-	return !is_zone_device_page(page) ||
-		longpin_page_pgmap(last) == longpin_page_pgmap(page);
+	return !is_zone_device_page(page) || longpin_page_pgmap(last) == longpin_page_pgmap(page);
 }
 
 static int add_stretch(struct longpin_runs *runs, struct page *page, unsigned long nr,
@@ -153,7 +152,9 @@ static void release_run(const struct longpin_run *run, bool dirty)
 		pgmap = longpin_page_pgmap(first);
 
 	for (done = 0; done < run->pages; done += n) {
-		n = min(run->pages - done, RELEASE_CHUNK);
+		/* Up to a boundary, so that a chunk never spans two memory sections. */
+		n = RELEASE_CHUNK - (run->pfn + done) % RELEASE_CHUNK;
+		n = min(run->pages - done, n);
 		if (pgmap) {
 			/* DAX has no page cache to write back: no dirty mark. */
 			for (i = 0; i < n; i++)
@@ -193,14 +194,18 @@ void longpin_runs_release(struct longpin_runs *runs, bool dirty)
  * @runs: list
  * @page: which, counted from the start of the pin; not more than runs->pages
  * @cursor: where it is; behind the end for runs->pages
+ *
+ * May sleep.
  */
 void longpin_runs_seek(const struct longpin_runs *runs, unsigned long page,
 		       struct longpin_run_cursor *cursor)
 {
 	struct longpin_run_block *block = runs->first;
 
-	for (; block && page >= block->pages; block = block->next)
+	for (; block && page >= block->pages; block = block->next) {
 		page -= block->pages;
+		cond_resched();
+	}
 
 	cursor->block = block;
 	cursor->index = 0;

@@ -2,8 +2,9 @@
 /*
  * Take the pages of a range of the current process, all or none.
  *
- * The range is walked in chunks that end at 2 MiB boundaries and at the ends of mappings.
- * Between two chunks no lock is held, others may run, and a fatal signal is seen.
+ * The range is walked in chunks of up to 512 pages, which end where a page table does (at 2 MiB
+ * with 4 KiB pages) and where a mapping does. Between two chunks no lock is held, others may
+ * run, and a fatal signal is seen.
  *
  * Ordinary memory. The mapping is classified under the mmap lock, and its pages are then
  * taken without it by get_user_pages' fast long-term variant. Another thread may put
@@ -18,9 +19,15 @@
  * the page table entries and only then kills the pagemap's reference count, and the count
  * can't drop to zero until a grace period after the kill has passed. Either the lookup
  * finds the pagemap alive, and the reference holds it, or it fails and the page structures
- * are still there to drop the references. The mmap lock is held all along, so that the
+ * are still there to drop the references. It is an RCU-sched section, since that is what
+ * reference counts waited for before 4.20. The mmap lock is held all along, so that the
  * mapping stays the device's. FOLL_LONGTERM would only add the check for file-system DAX,
  * which the mapping has passed.
+ *
+ * Two gaps stay, both for an administrator who unbinds a device at the wrong moment: Linux
+ * 4.15 to 4.19, without later fixes, frees the page structures before it waits for references;
+ * and a program that puts device-DAX in place of ordinary memory while it is being pinned
+ * comes to the check above with pages that nothing keeps.
  */
 #include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
@@ -36,10 +43,10 @@
 #include "take_pages.h"
 
 /* Pages in a chunk at most: IRQs are off while the fast path walks them. */
-#define CHUNK_PAGES	512UL
+#define CHUNK_PAGES 512UL
 
 /* How often a chunk is tried when its mapping may have changed under us. */
-#define RACES_MAX	16
+#define RACES_MAX 16
 
 /**
  * struct taking - the state of one walk
@@ -70,7 +77,9 @@ static int look_up_segment(struct taking *taking)
 	struct mm_struct *mm = current->mm;
 	int err;
 
-	longpin_mmap_read_lock(mm);
+	err = longpin_mmap_read_lock(mm);
+	if (err)
+		return err;
 	err = longpin_classify(mm, taking->addr, taking->write, &taking->segment, taking->why);
 	longpin_mmap_read_unlock(mm);
 	return err;
@@ -102,24 +111,40 @@ static int ask_again(struct taking *taking, int err, u32 reason)
 
 	if (refused)
 		return refused;
-	if (err != -ENOMEM && ++taking->races < RACES_MAX)
+	if (++taking->races < RACES_MAX)
 		return 0;
 	return longpin_refuse_at(taking->why, err, reason, taking->addr);
+}
+
+/* What get_user_pages says, in the words of the interface. */
+static int gup_refused(struct taking *taking, long got)
+{
+	/* It has had many errnos for this: EINTR, ERESTARTSYS, EAGAIN. */
+	if (fatal_signal_pending(current))
+		return -EINTR;
+
+	switch (got) {
+	case -ENOMEM:
+		return longpin_refuse_at(taking->why, -ENOMEM, LONGPIN_REASON_FAULT, taking->addr);
+	case -EEXIST: /* a page table entry without a page structure */
+		return ask_again(taking, -EFAULT, LONGPIN_REASON_PFNMAP);
+	case -EREMOTEIO: /* PCI peer-to-peer memory */
+		return ask_again(taking, -EOPNOTSUPP, LONGPIN_REASON_DEVICE_PAGE);
+	default:
+		return ask_again(taking, -EFAULT, LONGPIN_REASON_FAULT);
+	}
 }
 
 /* Returns the pages taken, 0 to try again, or an errno. */
 static long take_ordinary(struct taking *taking, unsigned long nr)
 {
-	long got = longpin_gup_longterm(taking->addr, nr, taking->segment.gup_flags,
-					taking->pages);
+	long got = longpin_gup_longterm(taking->addr, nr, taking->segment.gup_flags, taking->pages);
 	u32 reason;
 	long i;
 	int err;
 
-	if (got == -EINTR)
-		return got;
 	if (got <= 0)
-		return ask_again(taking, got ? got : -EFAULT, LONGPIN_REASON_FAULT);
+		return gup_refused(taking, got);
 
 	reason = objection(taking, got);
 	if (reason != LONGPIN_REASON_NONE) {
@@ -136,22 +161,20 @@ static long take_ordinary(struct taking *taking, unsigned long nr)
  * Take references on the pages present at taking->addr that belong to one pagemap, and one
  * on the pagemap. Returns how many, 0 when none is present, or -ENODEV.
  */
-static long take_present_devdax(struct taking *taking, unsigned long nr,
-				struct dev_pagemap **pgmap)
+static long take_present_devdax(struct taking *taking, unsigned long nr, struct dev_pagemap **pgmap)
 {
 	long got, good = 0, i;
 
-	rcu_read_lock();
+	rcu_read_lock_sched();
 	got = longpin_gup_present(taking->addr, nr, taking->write, taking->pages);
 	if (got) {
 		*pgmap = longpin_get_dev_pagemap(page_to_pfn(taking->pages[0]));
-		while (*pgmap && good < got &&
-		       longpin_page_pgmap(taking->pages[good]) == *pgmap)
+		while (*pgmap && good < got && longpin_page_pgmap(taking->pages[good]) == *pgmap)
 			good++;
 		for (i = good; i < got; i++)
 			put_page(taking->pages[i]);
 	}
-	rcu_read_unlock();
+	rcu_read_unlock_sched();
 	return got && !good ? -ENODEV : good;
 }
 
@@ -163,7 +186,9 @@ static long take_devdax(struct taking *taking, unsigned long nr)
 	long got;
 	int err;
 
-	longpin_mmap_read_lock(mm);
+	err = longpin_mmap_read_lock(mm);
+	if (err)
+		return err;
 	err = longpin_classify(mm, taking->addr, taking->write, &taking->segment, taking->why);
 	if (err)
 		goto out_unlock;
@@ -178,7 +203,8 @@ static long take_devdax(struct taking *taking, unsigned long nr)
 	if (!got) {
 		err = longpin_fault_in(mm, taking->addr, taking->write);
 		if (err) {
-			longpin_refuse_at(taking->why, err, LONGPIN_REASON_FAULT, taking->addr);
+			err = longpin_refuse_at(taking->why, err == -ENOMEM ? -ENOMEM : -EFAULT,
+						LONGPIN_REASON_FAULT, taking->addr);
 			goto out_unlock;
 		}
 		got = take_present_devdax(taking, nr, &pgmap);
@@ -261,8 +287,8 @@ int longpin_take_pages(struct pinned_range *range, const struct memory_segment *
 	};
 	int err;
 
-	taking.pages = kmalloc_array(min(taking.total, CHUNK_PAGES), sizeof(*taking.pages),
-				     GFP_KERNEL);
+	taking.pages =
+		kmalloc_array(min(taking.total, CHUNK_PAGES), sizeof(*taking.pages), GFP_KERNEL);
 	if (!taking.pages)
 		return -ENOMEM;
 

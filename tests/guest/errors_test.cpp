@@ -226,11 +226,26 @@ TEST_CASE("COPY with a buffer that is not there gets EFAULT") {
     const raw_device device;
     const mapping memory = mapping::anonymous(4 * page);
     const mapping read_only(page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS);
+    memory.fill();
     const std::uint32_t handle = device.must_pin(memory.data(), 4 * page, LONGPIN_PIN_WRITE);
     CHECK(device.read(handle, 0, nullptr, page) == EFAULT);
     CHECK(device.write(handle, 0, nullptr, page) == EFAULT);
     CHECK(device.read(handle, 0, read_only.data(), page) == EFAULT);
     CHECK(device.read(handle, 0, reinterpret_cast<void*>(0xffff888000000000), page) == EFAULT);
+    CHECK(has_pattern(memory.data(), 4 * page));
+}
+
+TEST_CASE("COPY into a pin from a buffer that ends half-way leaves the rest as it was") {
+    const raw_device device;
+    const mapping memory = mapping::anonymous(2 * page);
+    memory.fill(1);
+    const mapping source = mapping::anonymous(2 * page);
+    source.fill(2);
+    source.unmap_part(page, page);
+    const std::uint32_t handle = device.must_pin(memory.data(), 2 * page, LONGPIN_PIN_WRITE);
+    CHECK(device.write(handle, 0, source.at(page - 64), page) == EFAULT);
+    CHECK(has_pattern(memory.at(64), 2 * page - 64, 64, 1));
+    CHECK(has_pattern(source.at(page - 64), 64, page - 64, 2));
 }
 
 TEST_CASE("EXTENTS beyond the end gets EINVAL, at the end nothing is left") {

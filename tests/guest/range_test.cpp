@@ -89,6 +89,16 @@ TEST_CASE("extents cover the range without gap or overlap, however many are aske
     CHECK(query.out_bookkeeping < query.out_runs * 17 + 8192);
 }
 
+TEST_CASE("memory in one piece costs a few records only") {
+    const raw_device device;
+    const mapping memory = map_devdax("devdax_1g", GiB);
+    longpin_pin answer;
+    REQUIRE(device.pin(memory.data(), memory.length(), 0, answer) == 0);
+    CHECK(answer.out_pages == GiB / page);
+    CHECK(answer.out_runs == 1);
+    CHECK(answer.out_bookkeeping < 512);
+}
+
 TEST_CASE("extents can start anywhere in the range") {
     const raw_device device;
     const mapping memory = mapping::anonymous(4 * page);

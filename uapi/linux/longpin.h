@@ -98,13 +98,13 @@
  * IO             EFAULT at: device registers (VM_IO)
  * PFNMAP         EFAULT at: a mapping without page structures (VM_PFNMAP)
  * SECRETMEM      EFAULT at: memfd_secret() memory
- * FAULT          EFAULT, ENOMEM, EHWPOISON at: the page could not be brought in: it lies beyond
- *                the end of its file, no memory was left, or it is broken
+ * FAULT          EFAULT, ENOMEM at: the page could not be brought in: it lies beyond the end of
+ *                its file, no memory was left, it is broken, or its device is being unbound
  * FSDAX          EOPNOTSUPP at: file-system DAX. The file system must be able to take its
  *                blocks back, and a pin would keep it from doing so for as long as it likes
  * DIRTY_TRACKING EOPNOTSUPP at: a write pin of a shared file mapping. The file system is to
  *                know of each write, and a device would write behind its back
- * DEVICE_GONE    EFAULT at: the DAX device is being unbound
+ * DEVICE_GONE    EFAULT at: the DAX device was unbound in the middle of the call
  * DEVICE_PAGE    EOPNOTSUPP at: ZONE_DEVICE memory other than device-DAX
  *
  * Limits; out_limit, out_used and out_asked say more:
@@ -170,7 +170,8 @@ struct longpin_info {
  * WRITE     the holder will write to the pages. The mapping must be writable.
  *           Pages are marked dirty on release (DAX needs no such mark). Without
  *           it the pin is for reading, and yet stays coherent with what the
- *           process writes later: a private mapping is given its own copy first.
+ *           process writes later: a private mapping is given its own copy first
+ *           (but not a read-only one of hugetlb pages, where the kernel can't).
  * DRY_RUN   answer as if pinning, and hold nothing: the pages are taken and given
  *           back before the call returns. So the answer cannot differ from that
  *           of a real call in the same state; and pages that were not there yet
@@ -305,11 +306,13 @@ struct longpin_query {
  * @buffer: address of the caller's buffer
  *
  * The copy goes to the pages themselves, whatever is mapped now where they were
- * when they were pinned. A copy that fails half-way may have copied a part.
+ * when they were pinned. A copy that fails half-way may have copied a part, and has left
+ * everything else as it was.
  *
  * Errors: ENOENT (no such handle), EINVAL (length 0, or beyond the end), EPERM
  * (LONGPIN_COPY_WRITE to a pin made without LONGPIN_PIN_WRITE), EFAULT (the
- * buffer), EINTR (a fatal signal came).
+ * buffer), EHWPOISON (a page is known to be broken), ENOMEM (kernel memory), EINTR (a fatal
+ * signal came).
  *
  * Layout: 40 bytes, no padding.
  */
