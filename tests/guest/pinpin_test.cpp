@@ -165,14 +165,30 @@ TEST_CASE("pinpin hold holds while a program runs, and passes on whether it went
     CHECK(pinpin("hold --anon 4k -- /no/such/program").code == 1);
 }
 
+TEST_CASE("pinpin hold --store writes a file through the pin") {
+    const std::string text = text_file("/tmp");
+    const std::string dax = backing("devdax_2m");
+    REQUIRE(shell("printf 'another text!' > " + text).code == 0);
+    const run_result stored = pinpin("hold " + dax + " --length 2M --write --unmap --store " +
+                                     text + " --dump 13 --for 0");
+    CHECK(stored.code == 0);
+    CHECK_THAT(stored.output, Catch::Contains("|another text!|"));
+    // It is in the memory itself: the next one finds it there.
+    CHECK_THAT(pinpin("hold " + dax + " --length 2M --dump 13 --for 0").output,
+               Catch::Contains("|another text!|"));
+    CHECK(pinpin("hold --anon 4k --write --for 0 --store /no/such/file").code == 1);
+    CHECK(pinpin("hold --anon 4k --for 0 --store " + text).code == 2); // not without --write
+}
+
 TEST_CASE("pinpin hold lets go on SIGTERM and SIGINT, and exits with 0") {
     const long held_before = pinned_pages();
     for (const char* const signal : {"TERM", "INT"}) {
-        // In a shell without job control a background process ignores SIGINT: setsid's doesn't.
+        // Job control, since without it a background process ignores SIGINT. Signalled as soon
+        // as the memory is said to be held.
         const run_result result =
-            shell(std::string("set -m; pinpin hold --anon 1M > /tmp/out & pid=$!; "
-                              "until grep -q 'VmPin:.*1024 kB' /proc/$pid/status; "
-                              "do sleep 0.1; done; kill -") +
+            shell(std::string("set -m; rm -f /tmp/out; pinpin hold --anon 1M > /tmp/out & pid=$!; "
+                              "for i in $(seq 200); do grep -q handle /tmp/out && break; "
+                              "sleep 0.05; done; kill -") +
                   signal + " $pid; wait $pid");
         INFO(result.output);
         CHECK(result.code == 0);
@@ -217,12 +233,17 @@ TEST_CASE("pinpin explains the limit to an ordinary user") {
     const mapping output = mapping::shared_anonymous(page);
     const int code = as_ordinary_user([&] {
         set_memlock_limit(64 * 1024);
-        const run_result refused = pinpin("check --anon 1M");
+        const run_result refused = pinpin("check --anon 1M --json");
         refused.output.copy(output.as<char>(), page - 1);
         return refused.code;
     });
     REQUIRE(shell("chmod 600 /dev/longpin").code == 0);
     CHECK(code == 1);
-    CHECK_THAT(output.as<char>(), Catch::Contains("RLIMIT_MEMLOCK allows 64 KiB for user 1000") &&
-                                      Catch::Contains("ulimit -l"));
+    const json error = parsed({code, output.as<char>()})["error"];
+    CHECK_THAT(error["message"].get<std::string>(),
+               Catch::Contains("RLIMIT_MEMLOCK allows 64 KiB for user 1000, 0 B are pinned, 1 MiB "
+                               "more were asked for") &&
+                   Catch::Contains("ulimit -l"));
+    CHECK(error["limit"] == 64 * 1024);
+    CHECK(error["asked"] == MiB);
 }

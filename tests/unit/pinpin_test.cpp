@@ -291,3 +291,13 @@ TEST_CASE("A dump shows offsets, bytes and printable letters, also of a last sho
     CHECK(pinpin::to_hexdump({}).empty());
     CHECK(pinpin::to_hex(bytes) == "4141414141414141414141414141414141");
 }
+
+TEST_CASE("a sentence is wrapped at words, and indented from the second line on") {
+    CHECK(pinpin::wrapped("short") == "short\n");
+    CHECK(pinpin::wrapped("").size() == 1);
+    const std::string word(37, 'w');
+    CHECK(pinpin::wrapped(word + ' ' + word + ' ' + word) ==
+          word + ' ' + word + "\n  " + word + '\n');
+    const std::string long_word(100, 'w');
+    CHECK(pinpin::wrapped("a " + long_word + " b") == "a\n  " + long_word + "\n  b\n");
+}

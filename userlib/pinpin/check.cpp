@@ -35,7 +35,7 @@ int run_check(session& session, const memory_arguments& arguments) {
             object.update(to_json(describe(*refused)));
             print_json(session.out, object);
         } else {
-            session.out << to_table(fields) << refused->what() << std::endl; // NOLINT: flush
+            session.out << to_table(fields) << wrapped(refused->what()) << std::flush;
         }
         return failed;
     }

@@ -101,7 +101,7 @@ int run(const std::vector<std::string>& words, std::ostream& out, std::ostream& 
         if (session.json) {
             print_json(out, to_json(what));
         } else {
-            err << "pinpin: " << what.message << '\n';
+            err << wrapped("pinpin: " + what.message);
         }
     };
     int code = done;

@@ -10,8 +10,11 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <cerrno>
+#include <fstream>
 #include <memory>
 #include <ostream>
+#include <system_error>
 
 namespace pinpin {
 
@@ -20,6 +23,7 @@ namespace {
 struct hold_arguments {
     memory_arguments memory;
     bool unmap = false;
+    std::string store;
     byte_count dump;
     std::optional<double> seconds;
 };
@@ -29,12 +33,35 @@ longpin::pin take(const longpin::device& device, const mapping& memory, bool wri
     return writable ? device.pin_writable(memory.range()) : device.pin(memory.range());
 }
 
+// Writes a file's bytes to the start of the pin, as many as fit.
+void store(const longpin::pin& held, const std::string& path) {
+    std::ifstream source(path, std::ios::binary);
+    if (!source) {
+        throw std::system_error(errno, std::generic_category(), "cannot open " + path);
+    }
+    std::vector<char> chunk(std::size_t{1} << 20U);
+    std::uint64_t offset = 0;
+    while (offset < held.length() && source) {
+        const std::uint64_t room = std::min<std::uint64_t>(chunk.size(), held.length() - offset);
+        source.read(chunk.data(), static_cast<std::streamsize>(room));
+        const std::span bytes(chunk.data(), static_cast<std::size_t>(source.gcount()));
+        if (!bytes.empty()) {
+            held.write(offset, std::as_bytes(bytes));
+        }
+        offset += bytes.size();
+    }
+}
+
 int run_hold(session& session, const hold_arguments& arguments) {
     const longpin::device device(session.device_path);
     mapping memory(arguments.memory);
     longpin::pin held = take(device, memory, arguments.memory.write);
+    const waiter waiter;
     if (arguments.unmap) {
         memory.unmap();
+    }
+    if (!arguments.store.empty()) {
+        store(held, arguments.store);
     }
     std::vector<std::byte> bytes(std::min(arguments.dump.bytes, held.length()));
     if (!bytes.empty()) {
@@ -57,8 +84,12 @@ int run_hold(session& session, const hold_arguments& arguments) {
         session.out << "read through the pin:\n" << to_hexdump(bytes) << std::flush;
     }
 
-    const bool went_well =
-        session.program.empty() ? wait_for(arguments.seconds) : wait_for(session.program);
+    bool went_well = true;
+    if (session.program.empty()) {
+        waiter.wait(arguments.seconds);
+    } else {
+        went_well = waiter.run(session.program);
+    }
     held.unpin();
     return went_well ? done : failed;
 }
@@ -70,8 +101,13 @@ action declare_hold(CLI::App& app) {
     declare_memory(app, arguments->memory);
     app.add_flag("--unmap", arguments->unmap,
                  "Unmap the memory once it is pinned; the pin holds it all the same");
+    app.add_option("--store", arguments->store,
+                   "Write that file's bytes through the pin, as a device would (with --write; "
+                   "after --unmap)")
+        ->type_name("FILE")
+        ->needs("--write");
     app.add_option("--dump", arguments->dump,
-                   "Show that many bytes as read through the pin (after --unmap)")
+                   "Show that many bytes as read through the pin (after --unmap and --store)")
         ->type_name("SIZE");
     app.add_option("--for", arguments->seconds, "Hold it that long, not until Ctrl-C")
         ->type_name("SECONDS")

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstring>
 #include <ostream>
+#include <sstream>
 #include <system_error>
 
 namespace pinpin {
@@ -23,7 +24,7 @@ json or_null(const std::optional<Value>& value) {
 std::string to_text(const field& one) {
     const json& value = one.value;
     if (value.is_null()) {
-        return "none";
+        return "no limit"; // the only thing that a table may lack
     }
     if (one.shown_in == unit::bytes) {
         return longpin::format_size(value.get<std::uint64_t>());
@@ -96,6 +97,26 @@ std::string to_table(const record& fields) {
         result += fmt::format("{:<{}}  {}\n", one.label, width, to_text(one));
     }
     return result;
+}
+
+std::string wrapped(std::string_view sentence) {
+    static constexpr std::size_t width = 76;
+    std::string result;
+    std::size_t column = 0;
+    std::istringstream words{std::string(sentence)};
+    for (std::string word; words >> word;) {
+        if (column > 0 && column + 1 + word.size() > width) {
+            result += "\n ";
+            column = 1;
+        }
+        if (column > 0) {
+            result += ' ';
+            ++column;
+        }
+        result += word;
+        column += word.size();
+    }
+    return result + '\n';
 }
 
 std::string to_hexdump(std::span<const std::byte> bytes) {

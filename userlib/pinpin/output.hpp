@@ -57,6 +57,10 @@ json to_json(const record& fields);
 /// Two columns, no wider than 80 characters unless a value is; a line for each field.
 std::string to_table(const record& fields);
 
+/// A sentence in lines of at most 76 characters (longer if a word is), all but the first
+/// indented, with a newline at the end.
+std::string wrapped(std::string_view sentence);
+
 /// The bytes as 'hexdump -C' shows them: offset, sixteen bytes, the printable ones.
 std::string to_hexdump(std::span<const std::byte> bytes);
 

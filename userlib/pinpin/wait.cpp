@@ -16,36 +16,6 @@ namespace pinpin {
 
 namespace {
 
-// Keeps the signals that end the wait from ending the process; they are fetched by
-// sigtimedwait(). Before and after, they have their usual effect, so that Ctrl-C ends a
-// pin that is still being made: the kernel heeds only signals that kill.
-class blocked_signals {
-public:
-    blocked_signals() {
-        ::sigemptyset(&set_);
-        for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) {
-            ::sigaddset(&set_, signal);
-        }
-        ::sigprocmask(SIG_BLOCK, &set_, &before_);
-        ::signal(SIGCHLD, SIG_DFL); // or a parent that ignored it would make us deaf
-    }
-
-    blocked_signals(const blocked_signals&) = delete;
-    blocked_signals& operator=(const blocked_signals&) = delete;
-    blocked_signals(blocked_signals&&) = delete;
-    blocked_signals& operator=(blocked_signals&&) = delete;
-
-    ~blocked_signals() { ::sigprocmask(SIG_SETMASK, &before_, nullptr); }
-
-    [[nodiscard]] const sigset_t& set() const noexcept { return set_; }
-
-    [[nodiscard]] const sigset_t& before() const noexcept { return before_; }
-
-private:
-    sigset_t set_{};
-    sigset_t before_{};
-};
-
 pid_t start(const std::vector<std::string>& program, const sigset_t& mask) {
     std::vector<char*> words;
     for (const std::string& word : program) {
@@ -69,10 +39,22 @@ pid_t start(const std::vector<std::string>& program, const sigset_t& mask) {
 
 } // namespace
 
-bool wait_for(std::optional<double> seconds) {
+waiter::waiter() {
+    ::sigemptyset(&awaited_);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) {
+        ::sigaddset(&awaited_, signal);
+    }
+    ::sigprocmask(SIG_BLOCK, &awaited_, &before_);
+    ::signal(SIGCHLD, SIG_DFL); // or a parent that ignored it would make us deaf
+}
+
+waiter::~waiter() {
+    ::sigprocmask(SIG_SETMASK, &before_, nullptr);
+}
+
+void waiter::wait(std::optional<double> seconds) const {
     using namespace std::chrono;
     static constexpr double forever = 1e9; // some thirty years
-    const blocked_signals signals;
     const auto end = steady_clock::now() + duration_cast<steady_clock::duration>(duration<double>(
                                                std::min(seconds.value_or(forever), forever)));
     for (;;) {
@@ -80,21 +62,20 @@ bool wait_for(std::optional<double> seconds) {
         const auto whole = duration_cast<std::chrono::seconds>(left);
         const timespec timeout{.tv_sec = whole.count(),
                                .tv_nsec = nanoseconds(left - whole).count()};
-        const int signal = ::sigtimedwait(&signals.set(), nullptr, &timeout);
+        const int signal = ::sigtimedwait(&awaited_, nullptr, &timeout);
         const bool over = signal < 0 && errno == EAGAIN;
         if (over || (signal > 0 && signal != SIGCHLD)) {
-            return true;
+            return;
         }
     }
 }
 
-bool wait_for(const std::vector<std::string>& program) {
-    const blocked_signals signals;
-    const pid_t child = start(program, signals.before());
+bool waiter::run(const std::vector<std::string>& program) const {
+    const pid_t child = start(program, before_);
     int status = 0;
     while (::waitpid(child, &status, WNOHANG) != child) {
         siginfo_t info{};
-        const int signal = ::sigwaitinfo(&signals.set(), &info);
+        const int signal = ::sigwaitinfo(&awaited_, &info);
         const bool from_keyboard = signal == SIGINT && info.si_code == SI_KERNEL;
         if (signal > 0 && signal != SIGCHLD && !from_keyboard) {
             ::kill(child, signal);

@@ -2,19 +2,38 @@
 // How long memory is held.
 #pragma once
 
+#include <csignal>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace pinpin {
 
-/// Waits for SIGINT, SIGTERM or SIGHUP, or until the time is over. Returns true.
-bool wait_for(std::optional<double> seconds);
+/// For as long as it lives, the signals that ask pinpin to end (SIGINT, SIGTERM, SIGHUP) end
+/// the wait and not the process. Make one as soon as memory is held, before anybody is told
+/// of it. Not earlier: Ctrl-C is to end a pin that is still being made, and the kernel heeds
+/// only signals that kill.
+class waiter {
+public:
+    waiter();
+    waiter(const waiter&) = delete;
+    waiter& operator=(const waiter&) = delete;
+    waiter(waiter&&) = delete;
+    waiter& operator=(waiter&&) = delete;
+    ~waiter();
 
-/// Runs a program, found by the PATH, and waits for its end. Signals that ask pinpin to
-/// end are passed on to it (those of the keyboard reach it anyway).
-/// \returns whether it exited 0
-/// \throws std::system_error  it could not be started
-bool wait_for(const std::vector<std::string>& program);
+    /// Waits for such a signal, or until the time is over.
+    void wait(std::optional<double> seconds) const;
+
+    /// Runs a program, found by the PATH, and waits for its end. Signals are passed on to
+    /// it (those of the keyboard reach it anyway).
+    /// \returns whether it exited 0
+    /// \throws std::system_error  it could not be started
+    [[nodiscard]] bool run(const std::vector<std::string>& program) const;
+
+private:
+    sigset_t awaited_{};
+    sigset_t before_{};
+};
 
 } // namespace pinpin
