@@ -3,6 +3,9 @@
 
 VERSION := 0.1.0
 
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -ec
+
 # What a user may set, on make's command line or in the environment.
 KERNEL ?= 6.1
 KDIR ?=
@@ -68,13 +71,16 @@ modules_install: modules ## install the module for the kernel that KDIR names (D
 
 # ---- the library, pinpin and the tests
 
+# Even a quiet ninja says that there is nothing to do.
+ninja := $(if $(filter 1,$(V)),-v,--quiet | sed '/^ninja: no work to do/d')
+
 .PHONY: user
 user: build/user/build.ninja ## the library, pinpin and the tests
-	ninja -C build/user $(if $(filter 1,$(V)),-v,--quiet)
+	ninja -C build/user $(ninja)
 
 .PHONY: user-asan
 user-asan: build/user-asan/build.ninja
-	ninja -C build/user-asan longpin-unit-tests $(if $(filter 1,$(V)),-v,--quiet)
+	ninja -C build/user-asan longpin-unit-tests $(ninja)
 
 # gcc warns falsely of uninitialized variables in what its sanitizers instrument: here warnings stay warnings.
 build/user-asan/build.ninja: sanitize := -DLONGPIN_SANITIZE=address,undefined -DLONGPIN_WERROR=OFF \
@@ -109,24 +115,35 @@ test: all user-asan ## all tests; FILTER=... chooses among those in the guest
 	rm -rf build/results
 	tests/part harness qemu/selftest
 	tests/part unit build/user-asan/tests/longpin-unit-tests
-	tests/part guest-$(KERNEL) $(guest) --name test-$(KERNEL) --timeout 1800 \
+	$(MAKE) test-guest
+	tests/summary
+
+.PHONY: test-guest
+test-guest: all
+	tests/part guest-$(KERNEL) $(guest) --name test-$(KERNEL) --timeout 900 \
 		--add build/user/tests/longpin-guest-tests:/longpin/bin/longpin-guest-tests \
 		--add tests/guest/run:/longpin/run-tests -- /longpin/run-tests $(if $(FILTER),'$(FILTER)')
-	tests/summary
 
 # ---- the source
 
-scripts = $(shell grep -rlE "^\#!/bin/(ba)?sh" qemu tests driver)
-cxx := $(wildcard $(foreach dir,userlib/include/longpin userlib/src userlib/pinpin userlib/examples tests/unit tests/guest tests,$(dir)/*.[ch]pp))
+scripts = $(shell grep -rlE "^\#!/bin/(ba)?sh" qemu tests driver .ci)
+cxx := $(wildcard userlib/include/longpin/*.hpp userlib/*/*.[ch]pp tests/*/*.[ch]pp tests/guest/support/*.[ch]pp)
+c := $(wildcard driver/*.[ch] userlib/examples/*.c tests/unit/*.[ch])
 
 .PHONY: lint
-lint: user ## check style and find mistakes, without running anything
-	qemu/deps build guest lint
+lint: user deps-lint ## check style and find mistakes, without running anything
+	echo "  LINT    shellcheck, clang-format, checkpatch"
 	shellcheck -x -P SCRIPTDIR qemu/common qemu/guest/profile $(scripts)
-	clang-format --dry-run -Werror $(cxx)
-	clang-tidy --quiet -p build/user $(filter %.cpp,$(cxx))
+	clang-format --dry-run -Werror $(cxx) $(c)
 	qemu/checkpatch driver/*.[ch] uapi/linux/*.h
+	echo "  LINT    sparse"
 	$(MAKE) sparse
+	echo "  LINT    clang-tidy ($(words $(filter %.cpp,$(cxx))) files)"
+	printf '%s\n' $(filter %.cpp,$(cxx)) | xargs -P$(shell nproc) -n1 clang-tidy --quiet -p build/user 2>/dev/null
+
+.PHONY: deps-lint
+deps-lint:
+	qemu/deps build guest lint
 
 .PHONY: sparse
 sparse: driver := build/driver/$(KERNEL)-sparse
@@ -137,9 +154,8 @@ sparse: $(kernel)
 	$(kbuild) C=2 CF=-Wsparse-error modules
 
 .PHONY: format
-format: ## put the C++ sources into their style
-	qemu/deps lint
-	clang-format -i $(cxx)
+format: deps-lint ## put the sources into their style
+	clang-format -i $(cxx) $(c)
 
 .PHONY: clean
 clean: ## remove build/; downloads stay in the cache
