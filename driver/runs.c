@@ -12,9 +12,9 @@
 #include "kernel_compat.h"
 #include "runs.h"
 
-#define BLOCK_BYTES(room) (sizeof(struct longpin_run_block) + (room) * sizeof(struct longpin_run))
-#define BLOCK_ROOM_FIRST  4UL
-#define BLOCK_ROOM_MAX	  ((PAGE_SIZE - sizeof(struct longpin_run_block)) / sizeof(struct longpin_run))
+#define BLOCK_SPACE	 (PAGE_SIZE - sizeof(struct longpin_run_block))
+#define BLOCK_ROOM_FIRST 4UL
+#define BLOCK_ROOM_MAX	 ((unsigned long)(BLOCK_SPACE / sizeof(struct longpin_run)))
 
 /* Pages released between two chances for others to run. */
 #define RELEASE_CHUNK 512UL
@@ -23,11 +23,13 @@ static struct longpin_run *add_run(struct longpin_runs *runs, unsigned long page
 {
 	struct longpin_run_block *block = runs->last;
 	unsigned long room;
+	size_t bytes;
 
 	if (!block || block->used == block->room) {
 		room = block ? 2UL * block->room : BLOCK_ROOM_FIRST;
-		room = min3(room, pages_to_come, (unsigned long)BLOCK_ROOM_MAX);
-		block = kmalloc(BLOCK_BYTES(room), GFP_KERNEL_ACCOUNT);
+		room = min3(room, pages_to_come, BLOCK_ROOM_MAX);
+		bytes = sizeof(*block) + room * sizeof(block->run[0]);
+		block = kmalloc(bytes, GFP_KERNEL_ACCOUNT);
 		if (!block)
 			return NULL;
 		block->next = NULL;
@@ -40,7 +42,7 @@ static struct longpin_run *add_run(struct longpin_runs *runs, unsigned long page
 		else
 			runs->first = block;
 		runs->last = block;
-		runs->bytes += BLOCK_BYTES(room);
+		runs->bytes += bytes;
 	}
 	runs->runs++;
 	return &block->run[block->used++];

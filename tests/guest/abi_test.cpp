@@ -38,10 +38,12 @@ int call(const raw_device& device, const row& ioctl, std::uint32_t size,
     const mapping memory = mapping::anonymous(3 * page);
     memory.unmap_part(2 * page, page);
     std::byte* const arguments = memory.at(2 * page - std::min<std::size_t>(size, 2 * page));
-    if (size >= sizeof(size))
+    if (size >= sizeof(size)) {
         std::memcpy(arguments, &size, sizeof(size));
-    if (dirty_byte)
+    }
+    if (dirty_byte) {
         arguments[dirty_byte] = std::byte{1};
+    }
     return device.call(ioctl.command, arguments);
 }
 
@@ -74,8 +76,9 @@ TEST_CASE("a structure shorter than the first published one gets EINVAL") {
     for (const row& ioctl : rows) {
         INFO(ioctl.name);
         CHECK(ioctl.size >= ioctl.first_size);
-        for (std::uint32_t size = 4; size < ioctl.first_size; size++)
+        for (std::uint32_t size = 4; size < ioctl.first_size; size++) {
             REQUIRE(call(device, ioctl, size) == EINVAL);
+        }
     }
 }
 
@@ -83,8 +86,9 @@ TEST_CASE("a structure of every published size is taken") {
     const raw_device device;
     for (const row& ioctl : rows) {
         INFO(ioctl.name);
-        for (std::uint32_t size = ioctl.first_size; size <= ioctl.size; size++)
+        for (std::uint32_t size = ioctl.first_size; size <= ioctl.size; size++) {
             REQUIRE(call(device, ioctl, size) == ioctl.empty_result);
+        }
     }
 }
 
@@ -92,8 +96,9 @@ TEST_CASE("a longer structure is taken if its tail is zero") {
     const raw_device device;
     for (const row& ioctl : rows) {
         INFO(ioctl.name);
-        for (const std::uint32_t more : {1U, 7U, 8U, 64U, std::uint32_t{page} - ioctl.size})
+        for (const std::uint32_t more : {1U, 7U, 8U, 64U, std::uint32_t{page} - ioctl.size}) {
             CHECK(call(device, ioctl, ioctl.size + more) == ioctl.empty_result);
+        }
     }
 }
 
@@ -101,8 +106,9 @@ TEST_CASE("a longer structure with a byte set in its tail gets E2BIG") {
     const raw_device device;
     for (const row& ioctl : rows) {
         INFO(ioctl.name);
-        for (std::size_t byte = ioctl.size; byte < ioctl.size + 64U; byte++)
+        for (std::size_t byte = ioctl.size; byte < ioctl.size + 64U; byte++) {
             REQUIRE(call(device, ioctl, ioctl.size + 64, byte) == E2BIG);
+        }
         CHECK(call(device, ioctl, page, page - 1) == E2BIG);
     }
 }

@@ -13,7 +13,7 @@ namespace {
 
 struct result {
     int err;
-    longpin_pin answer;
+    longpin_pin answer{};
     std::size_t pinned; ///< VmPin afterwards
 };
 
@@ -66,7 +66,8 @@ TEST_CASE("RLIMIT_MEMLOCK counts the pages that a range touches, not its bytes")
 }
 
 TEST_CASE("the contexts and the processes of a user share the limit") {
-    const raw_device one, two;
+    const raw_device one;
+    const raw_device two;
     const result first = pin_as_user(one, 16 * page, 10 * page);
     REQUIRE(first.err == 0); // its process is gone, its pin is not
     const result second = pin_as_user(two, 16 * page, 7 * page);

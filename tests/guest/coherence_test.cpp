@@ -29,8 +29,9 @@ TEST_CASE("a pin for reading of untouched anonymous memory sees what is written 
 
 TEST_CASE("a pin for reading of memory that was only read so far sees what is written later") {
     const mapping memory = mapping::anonymous(8 * page);
-    for (std::size_t i = 0; i < 8; i++) // maps the shared zero page
+    for (std::size_t i = 0; i < 8; i++) { // maps the shared zero page
         REQUIRE(*static_cast<volatile std::byte*>(memory.at(i * page)) == std::byte{0});
+    }
     check_later_write_is_seen(memory);
 }
 

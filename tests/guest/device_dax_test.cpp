@@ -48,8 +48,9 @@ TEST_CASE("a device-DAX device can be unbound when its pins have ended") {
     {
         const raw_device device;
         const mapping memory = map_devdax("devdax_2m", 8 * MiB);
-        for (std::size_t i = 0; i < 10; i++)
+        for (std::size_t i = 0; i < 10; i++) {
             device.must_pin(memory.at(i * page), 4 * MiB);
+        }
     }
     gate unbound;
     child unbinder([&] {

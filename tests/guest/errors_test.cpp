@@ -56,8 +56,9 @@ TEST_CASE("PIN with an unknown flag gets EINVAL, reason flags") {
     for (int bit = 0; bit < 32; bit++) {
         auto arguments = pin_of(memory);
         arguments.flags = 1U << bit;
-        if (!(known & arguments.flags))
+        if (!(known & arguments.flags)) {
             CHECK(refused_with(device, arguments, EINVAL) == LONGPIN_REASON_FLAGS);
+        }
     }
     CHECK(known == (LONGPIN_PIN_WRITE | LONGPIN_PIN_DRY_RUN));
 }
@@ -139,7 +140,7 @@ TEST_CASE("a handle that was never given or was given up gets ENOENT") {
 
     for (const std::uint32_t handle : {0U, gone, gone + 1, 0x7fffffffU, 0x80000000U, ~0U}) {
         INFO("handle " << handle);
-        longpin_query query;
+        longpin_query query{};
         std::byte byte{};
         auto extents = request<longpin_extents>();
         extents.handle = handle;

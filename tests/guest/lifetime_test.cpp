@@ -36,8 +36,9 @@ void send_descriptor(int socket, int descriptor) {
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(sizeof(int));
     std::memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
-    if (::sendmsg(socket, &message, 0) != 1)
+    if (::sendmsg(socket, &message, 0) != 1) {
         throw std::runtime_error("sendmsg");
+    }
 }
 
 file receive_descriptor(int socket) {
@@ -49,10 +50,15 @@ file receive_descriptor(int socket) {
     message.msg_iovlen = 1;
     message.msg_control = control;
     message.msg_controllen = sizeof(control);
-    if (::recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != 1)
+    if (::recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != 1) {
         throw std::runtime_error("recvmsg");
+    }
+    const cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    if (header == nullptr) {
+        throw std::runtime_error("no descriptor came");
+    }
     int descriptor = -1;
-    std::memcpy(&descriptor, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(int));
+    std::memcpy(&descriptor, CMSG_DATA(header), sizeof(int));
     return file(descriptor);
 }
 
@@ -67,8 +73,9 @@ TEST_CASE("lifetime: close releases all pins of the context") {
     const long held_before = pinned_pages();
     const mapping memory = mapping::anonymous(64 * page);
     raw_device device;
-    for (std::size_t i = 0; i < 64; i++)
+    for (std::size_t i = 0; i < 64; i++) {
         device.must_pin(memory.at(i * page), page);
+    }
     CHECK(pinned_pages() == held_before + 64);
     CHECK(vm_pin() == 64 * page);
     device.close();
@@ -124,8 +131,9 @@ TEST_CASE("lifetime: a child that inherits the file keeps the pins of a parent t
     gate closed;
     child heir([&] {
         closed.pass();
-        if (!reads_pattern(device, handle, 4 * page))
+        if (!reads_pattern(device, handle, 4 * page)) {
             throw std::runtime_error("the pin is gone");
+        }
     });
     device.close();
     CHECK(pinned_pages() == held_before + 4);
@@ -214,7 +222,8 @@ TEST_CASE("lifetime: exec does not end the pins of a file that stays open") {
     const long held_before = pinned_pages();
     int pair[2];
     REQUIRE(::pipe(pair) == 0);
-    file read_end(pair[0]), write_end(pair[1]);
+    file read_end(pair[0]);
+    file write_end(pair[1]);
     child pinner([&] {
         const raw_device device;
         const mapping memory = mapping::anonymous(4 * page);
@@ -238,7 +247,9 @@ TEST_CASE("lifetime: of several contexts each releases its own, in any order") {
     const long held_before = pinned_pages();
     mapping memory = mapping::anonymous(4 * page);
     memory.fill();
-    raw_device one, two, three;
+    raw_device one;
+    raw_device two;
+    raw_device three;
     const std::uint32_t in_one = one.must_pin(memory.data(), 4 * page);
     const std::uint32_t in_two = two.must_pin(memory.data(), 4 * page);
     const std::uint32_t in_three = three.must_pin(memory.data(), 4 * page);
@@ -260,13 +271,19 @@ TEST_CASE("lifetime: of threads that unpin one handle, one succeeds") {
     const long held_before = pinned_pages();
     for (int round = 0; round < 200; round++) {
         const std::uint32_t handle = device.must_pin(memory.data(), 16 * page);
-        std::atomic<int> done = 0, not_found = 0, ready = 0;
+        std::atomic<int> done = 0;
+        std::atomic<int> not_found = 0;
+        std::atomic<int> ready = 0;
         const auto unpin = [&] {
             ready++;
             while (ready < 2) {
             }
             const int err = device.unpin(handle);
-            (err == 0 ? done : not_found) += err == 0 || err == ENOENT;
+            if (err == 0) {
+                done++;
+            } else if (err == ENOENT) {
+                not_found++;
+            }
         };
         std::thread other(unpin);
         unpin();
@@ -285,15 +302,17 @@ TEST_CASE("lifetime: UNPIN waits for a COPY that is under way, and the next one 
     for (int round = 0; round < 20; round++) {
         const std::uint32_t handle = device.must_pin(memory.data(), memory.length());
         std::atomic<bool> copying = false;
-        std::atomic<int> last_result = 0, bad_copies = 0;
+        std::atomic<int> last_result = 0;
+        std::atomic<int> bad_copies = 0;
         std::thread reader([&] {
             std::vector<std::byte> copy(memory.length());
             while (last_result == 0) {
                 std::memset(copy.data(), 0, page);
                 last_result = device.read(handle, 0, copy.data(), copy.size());
                 copying = true;
-                if (last_result == 0 && !has_pattern(copy.data(), page))
+                if (last_result == 0 && !has_pattern(copy.data(), page)) {
                     bad_copies++;
+                }
             }
         });
         while (!copying) {

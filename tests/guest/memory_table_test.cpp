@@ -47,8 +47,9 @@ outcome expected(backing_kind kind, bool write, int protection) {
     case backing_kind::fs_dax: return {EOPNOTSUPP, LONGPIN_REASON_FSDAX, 0};
     default: break;
     }
-    if (write && !(protection & PROT_WRITE))
+    if (write && !(protection & PROT_WRITE)) {
         return {EFAULT, LONGPIN_REASON_NOT_WRITABLE, 0};
+    }
     switch (kind) {
     case backing_kind::anonymous: return {0, 0, LONGPIN_KIND_ANON};
     case backing_kind::shmem: return {0, 0, LONGPIN_KIND_SHMEM};
@@ -56,8 +57,9 @@ outcome expected(backing_kind kind, bool write, int protection) {
     case backing_kind::private_file: return {0, 0, LONGPIN_KIND_PRIVATE};
     case backing_kind::device_dax: return {0, 0, LONGPIN_KIND_DEVDAX};
     default:
-        if (write)
+        if (write) {
             return {EOPNOTSUPP, LONGPIN_REASON_DIRTY_TRACKING, 0};
+        }
         return {0, 0, LONGPIN_KIND_FILE};
     }
 }
@@ -66,11 +68,12 @@ outcome expected(backing_kind kind, bool write, int protection) {
 constexpr std::size_t looked_at = 4 * page;
 
 void fill_ends(const mapping& memory) {
-    for (const std::size_t start : {std::size_t{0}, memory.length() - looked_at})
+    for (const std::size_t start : {std::size_t{0}, memory.length() - looked_at}) {
         for (std::size_t i = 0; i < looked_at; i += 8) {
             const std::uint64_t word = pattern(1, start + i);
             std::memcpy(memory.at(start + i), &word, 8);
         }
+    }
 }
 
 /// The pin holds what the process sees, both ways.
@@ -103,7 +106,7 @@ void check_allowed(const raw_device& device, mapping memory, bool write, int pro
     const std::uint32_t flags = write ? LONGPIN_PIN_WRITE : 0;
     const std::size_t pages = memory.length() / page;
 
-    longpin_pin answer;
+    longpin_pin answer{};
     REQUIRE(device.pin(memory.at(skipped), length, flags | LONGPIN_PIN_DRY_RUN, answer) == 0);
     CHECK(answer.out_handle == 0);
     CHECK(answer.out_pages == pages);
@@ -122,7 +125,8 @@ void check_allowed(const raw_device& device, mapping memory, bool write, int pro
     check_coherent(device, answer.out_handle, memory, skipped, write, protection);
 
     // The pages stay when the mapping goes.
-    std::byte before[page], after[page];
+    std::byte before[page];
+    std::byte after[page];
     REQUIRE(device.read(answer.out_handle, page, before, page) == 0);
     memory.unmap();
     REQUIRE(device.read(answer.out_handle, page, after, page) == 0);
@@ -138,7 +142,7 @@ void check_refused(const raw_device& device, const mapping& memory, bool write,
     const std::uint32_t flags = write ? LONGPIN_PIN_WRITE : 0;
     const long held_before = pinned_pages();
     for (const std::uint32_t dry_run : {0U, LONGPIN_PIN_DRY_RUN}) {
-        longpin_pin answer;
+        longpin_pin answer{};
         CHECK(device.pin(memory.at(100), memory.length() - 100, flags | dry_run, answer) ==
               wanted.err);
         CHECK(answer.out_reason == wanted.reason);
@@ -158,10 +162,11 @@ void check_row(backing_kind kind, const std::function<mapping()>& map,
         const raw_device device;
         mapping memory = map();
         const outcome wanted = expected(kind, write, protection);
-        if (wanted.err)
+        if (wanted.err) {
             check_refused(device, memory, write, wanted);
-        else
+        } else {
             check_allowed(device, std::move(memory), write, protection, wanted.kind);
+        }
     }
 }
 
@@ -345,7 +350,7 @@ TEST_CASE("memory table: a range with a hole is refused at the hole") {
     const raw_device device;
     const mapping memory = mapping::anonymous(8 * page);
     memory.unmap_part(3 * page, 2 * page);
-    longpin_pin answer;
+    longpin_pin answer{};
     CHECK(device.pin(memory.at(10), 8 * page - 10, 0, answer) == EFAULT);
     CHECK(answer.out_reason == LONGPIN_REASON_HOLE);
     CHECK(answer.out_bad_addr == reinterpret_cast<std::uintptr_t>(memory.at(3 * page)));
@@ -362,7 +367,7 @@ TEST_CASE("memory table: a range of several kinds is pinned if every part may be
                    MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED);
     memory.fill();
 
-    longpin_pin answer;
+    longpin_pin answer{};
     REQUIRE(device.pin(memory.data(), memory.length(), 0, answer) == 0);
     CHECK(answer.out_kinds == (LONGPIN_KIND_ANON | LONGPIN_KIND_FILE | LONGPIN_KIND_SHMEM));
     std::byte copy[12 * page];
@@ -382,7 +387,7 @@ TEST_CASE("memory table: in a range of several kinds the first that may not be p
     REQUIRE(::mmap(memory.at(4 * page), 4 * page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
                    data.get(), 0) != MAP_FAILED);
     memory.unmap_part(12 * page, page);
-    longpin_pin answer;
+    longpin_pin answer{};
     CHECK(device.pin(memory.data(), memory.length(), 0, answer) == EOPNOTSUPP);
     CHECK(answer.out_reason == LONGPIN_REASON_FSDAX);
     CHECK(answer.out_bad_addr == reinterpret_cast<std::uintptr_t>(memory.at(4 * page)));

@@ -33,6 +33,10 @@ public:
         : path_(parameters + name), before_(read_line(path_)) {
         REQUIRE(write_line(path_, value) == 0);
     }
+    parameter(const parameter&) = delete;
+    parameter& operator=(const parameter&) = delete;
+    parameter(parameter&&) = delete;
+    parameter& operator=(parameter&&) = delete;
     ~parameter() { write_line(path_, before_); }
 
 private:
@@ -54,7 +58,8 @@ TEST_CASE("the module can't be removed while a context is open") {
 
 TEST_CASE("the module can't be removed while a file of a dead process is on its way") {
     raw_device device;
-    gate pinned, finish;
+    gate pinned;
+    gate finish;
     child heir([&] {
         const mapping memory = mapping::anonymous(page);
         device.must_pin(memory.data(), page);
@@ -89,15 +94,17 @@ TEST_CASE("the device file is root's alone unless a parameter says otherwise") {
 }
 
 TEST_CASE("the parameter max_pins caps the pins of a context") {
-    const raw_device device, other;
+    const raw_device device;
+    const raw_device other;
     const mapping memory = mapping::anonymous(page);
     const parameter cap("max_pins", "3");
     CHECK(device.info().out_max_pins_limit == 3);
     std::uint32_t handle = 0;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         handle = device.must_pin(memory.data(), page);
+    }
 
-    longpin_pin answer;
+    longpin_pin answer{};
     for (const std::uint32_t dry_run : {0U, LONGPIN_PIN_DRY_RUN}) {
         CHECK(device.pin(memory.data(), page, dry_run, answer) == ENOMEM);
         CHECK(answer.out_reason == LONGPIN_REASON_MAX_PINS);
@@ -112,13 +119,14 @@ TEST_CASE("the parameter max_pins caps the pins of a context") {
 }
 
 TEST_CASE("the parameter max_pages caps the pages of all contexts together") {
-    const raw_device device, other;
+    const raw_device device;
+    const raw_device other;
     const mapping memory = mapping::anonymous(8 * page);
     const parameter cap("max_pages", "10");
     CHECK(device.info().out_max_pages_limit == 10 * page);
     const std::uint32_t handle = device.must_pin(memory.data(), 8 * page);
 
-    longpin_pin answer;
+    longpin_pin answer{};
     CHECK(other.pin(memory.data(), 3 * page, 0, answer) == ENOMEM);
     CHECK(answer.out_reason == LONGPIN_REASON_MAX_PAGES);
     CHECK(answer.out_limit == 10 * page);

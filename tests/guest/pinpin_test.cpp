@@ -24,12 +24,14 @@ struct run_result {
 
 run_result shell(const std::string& command) {
     std::FILE* const pipe = ::popen(("{ " + command + "; } 2>&1").c_str(), "r");
-    if (!pipe)
+    if (pipe == nullptr) {
         throw std::runtime_error("popen");
+    }
     run_result result{};
-    std::array<char, 4096> buffer;
-    while (const std::size_t got = std::fread(buffer.data(), 1, buffer.size(), pipe))
+    std::array<char, 4096> buffer{};
+    while (const std::size_t got = std::fread(buffer.data(), 1, buffer.size(), pipe)) {
         result.output.append(buffer.data(), got);
+    }
     result.code = WEXITSTATUS(::pclose(pipe));
     return result;
 }
@@ -46,7 +48,7 @@ json parsed(const run_result& result) {
 
 /// A file with a known text at its start, on one of the guest's file systems.
 std::string text_file(const std::string& directory) {
-    const std::string path = directory + "/pinpin-test";
+    std::string path = directory + "/pinpin-test";
     CHECK(shell("printf 'held in place' > " + path + " && truncate -s 64K " + path).code == 0);
     return path;
 }
@@ -75,11 +77,11 @@ TEST_CASE("pinpin hold pins each kind of memory and tells what it holds") {
         std::size_t length;
     } const rows[] = {
         {"--anon 3M", "anon", 3 * MiB},
-        {"--memfd 64k", "shmem", 64 * 1024},
+        {"--memfd 64k", "shmem", 64 * KiB},
         {"--hugetlb 4M --write", "hugetlb", 4 * MiB},
         {backing("devdax_2m") + " --length 4M --write", "devdax", 4 * MiB},
-        {file, "file", 64 * 1024},
-        {file + " --private --write", "private", 64 * 1024},
+        {file, "file", 64 * KiB},
+        {file + " --private --write", "private", 64 * KiB},
         {file + " --offset 5 --length 100", "file", 100},
     };
     for (const auto& row : rows) {
@@ -96,8 +98,9 @@ TEST_CASE("pinpin hold pins each kind of memory and tells what it holds") {
         CHECK(table.code == 0);
         CHECK_THAT(table.output, Catch::Contains(row.kind));
         std::istringstream lines(table.output);
-        for (std::string line; std::getline(lines, line);)
+        for (std::string line; std::getline(lines, line);) {
             CHECK(line.size() <= 80);
+        }
     }
 }
 
@@ -232,7 +235,7 @@ TEST_CASE("pinpin explains the limit to an ordinary user") {
     REQUIRE(shell("chmod 666 /dev/longpin").code == 0);
     const mapping output = mapping::shared_anonymous(page);
     const int code = as_ordinary_user([&] {
-        set_memlock_limit(64 * 1024);
+        set_memlock_limit(64 * KiB);
         const run_result refused = pinpin("check --anon 1M --json");
         refused.output.copy(output.as<char>(), page - 1);
         return refused.code;
@@ -244,6 +247,6 @@ TEST_CASE("pinpin explains the limit to an ordinary user") {
                Catch::Contains("RLIMIT_MEMLOCK allows 64 KiB for user 1000, 0 B are pinned, 1 MiB "
                                "more were asked for") &&
                    Catch::Contains("ulimit -l"));
-    CHECK(error["limit"] == 64 * 1024);
+    CHECK(error["limit"] == 64 * KiB);
     CHECK(error["asked"] == MiB);
 }

@@ -33,8 +33,9 @@ public:
 
     void map(int flags, int descriptor = -1) const {
         if (::mmap(address_, length, PROT_READ | PROT_WRITE, flags | MAP_FIXED, descriptor, 0) ==
-            MAP_FAILED)
+            MAP_FAILED) {
             throw std::runtime_error("mmap");
+        }
     }
 
 private:
@@ -61,8 +62,9 @@ tally race(const raw_device& device, int descriptor, const Check& check,
     std::thread flipper([&] {
         std::minstd_rand random(1);
         const auto dwell = [&] { // or the two threads fall into step
-            for (auto spins = random() % 20000; spins > 0; spins--)
+            for (auto spins = random() % 20000; spins > 0; spins--) {
                 std::atomic_signal_fence(std::memory_order_seq_cst);
+            }
         };
         while (!done) {
             place.map(MAP_SHARED, descriptor);
@@ -74,12 +76,13 @@ tally race(const raw_device& device, int descriptor, const Check& check,
     tally result;
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
     while (!enough(result) && std::chrono::steady_clock::now() < deadline) {
-        longpin_pin answer;
+        longpin_pin answer{};
         const int err = device.pin(place.address(), length, LONGPIN_PIN_WRITE, answer);
         if (err == 0) {
             check(answer);
-            if (device.unpin(answer.out_handle) != 0)
+            if (device.unpin(answer.out_handle) != 0) {
                 result.unexpected++;
+            }
             result.pinned++;
         } else if (err == EOPNOTSUPP || err == EAGAIN) {
             result.refused++;
@@ -102,7 +105,7 @@ TEST_CASE("race: a file mapped in the middle of a pin is never written through t
     std::vector<char> content(length);
     int written = 0;
     const tally result = race(device, data.get(), [&](const longpin_pin& answer) {
-        written += device.write(answer.out_handle, 0, marks.data(), length) == 0;
+        written += static_cast<int>(device.write(answer.out_handle, 0, marks.data(), length) == 0);
     });
     REQUIRE(::pread(data.get(), content.data(), length, 0) == static_cast<ssize_t>(length));
     CHECK(std::memchr(content.data(), 'm', length) == nullptr);
@@ -120,7 +123,7 @@ TEST_CASE("race: fs-DAX mapped in the middle of a pin is never pinned") {
     const long held_before = pinned_pages();
     int with_dax = 0;
     const tally result = race(device, data.get(), [&](const longpin_pin& answer) {
-        with_dax += answer.out_kinds != LONGPIN_KIND_ANON;
+        with_dax += static_cast<int>(answer.out_kinds != LONGPIN_KIND_ANON);
     });
     CHECK(with_dax == 0);
     CHECK(result.pinned > 0);
@@ -134,7 +137,8 @@ TEST_CASE("race: device-DAX mapped in the middle of a pin is held as device-DAX"
     const raw_device device;
     const file dax = open_file(backing("devdax_2m"), O_RDWR);
     const long held_before = pinned_pages();
-    int with_dax = 0, without = 0;
+    int with_dax = 0;
+    int without = 0;
     const tally result = race(
         device, dax.get(),
         [&](const longpin_pin& answer) {

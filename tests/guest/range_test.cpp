@@ -22,12 +22,12 @@ TEST_CASE("a pin covers the pages that its range touches, wherever the range sta
     };
     for (const auto& range : ranges) {
         INFO("offset " << range.offset << ", length " << range.length);
-        longpin_pin answer;
+        longpin_pin answer{};
         REQUIRE(device.pin(memory.at(range.offset), range.length, 0, answer) == 0);
         CHECK(answer.out_pages == range.pages);
         CHECK(vm_pin() == range.pages * page);
 
-        longpin_query query;
+        longpin_query query{};
         REQUIRE(device.query(answer.out_handle, query) == 0);
         CHECK(query.out_addr == reinterpret_cast<std::uintptr_t>(memory.at(range.offset)));
         CHECK(query.out_length == range.length);
@@ -51,7 +51,7 @@ TEST_CASE("QUERY gives back the cookie and the flags") {
     arguments.length = page;
     arguments.cookie = 0x0123456789abcdef;
     REQUIRE(device.call(LONGPIN_PIN, &arguments) == 0);
-    longpin_query query;
+    longpin_query query{};
     REQUIRE(device.query(arguments.out_handle, query) == 0);
     CHECK(query.out_cookie == 0x0123456789abcdef);
     CHECK(query.out_pin_flags == LONGPIN_PIN_WRITE);
@@ -63,11 +63,12 @@ TEST_CASE("extents cover the range without gap or overlap, however many are aske
     const mapping memory = mapping::anonymous(700 * page);
     REQUIRE(::madvise(memory.data(), memory.length(), MADV_NOHUGEPAGE) == 0);
     // Every other page comes later, so that neighbours are not contiguous.
-    for (std::size_t i = 0; i < 700; i += 2)
+    for (std::size_t i = 0; i < 700; i += 2) {
         *memory.at(i * page) = std::byte{1};
+    }
     const std::uint64_t length = 700 * page - 300;
     const std::uint32_t handle = device.must_pin(memory.at(200), length);
-    longpin_query query;
+    longpin_query query{};
     REQUIRE(device.query(handle, query) == 0);
 
     for (const std::uint32_t at_once : {1U, 7U, 10000U}) {
@@ -92,7 +93,7 @@ TEST_CASE("extents cover the range without gap or overlap, however many are aske
 TEST_CASE("memory in one piece costs a few records only") {
     const raw_device device;
     const mapping memory = map_devdax("devdax_1g", GiB);
-    longpin_pin answer;
+    longpin_pin answer{};
     REQUIRE(device.pin(memory.data(), memory.length(), 0, answer) == 0);
     CHECK(answer.out_pages == GiB / page);
     CHECK(answer.out_runs == 1);
@@ -105,7 +106,7 @@ TEST_CASE("extents can start anywhere in the range") {
     memory.fill();
     const std::uint32_t handle = device.must_pin(memory.data(), 4 * page);
     const auto whole = device.extents(handle);
-    longpin_extent extent;
+    longpin_extent extent{};
     for (const std::uint64_t offset : {1UL, page - 1, page, 3 * page + 17}) {
         auto arguments = request<longpin_extents>();
         arguments.handle = handle;
@@ -116,11 +117,12 @@ TEST_CASE("extents can start anywhere in the range") {
         CHECK(arguments.out_count == 1);
         CHECK(extent.offset == offset);
         CHECK(arguments.out_next == offset + extent.length);
-        for (const longpin_extent& around : whole)
+        for (const longpin_extent& around : whole) {
             if (offset >= around.offset && offset < around.offset + around.length) {
                 CHECK(extent.phys == around.phys + (offset - around.offset));
                 CHECK(extent.length == around.length - (offset - around.offset));
             }
+        }
     }
 }
 
@@ -145,7 +147,8 @@ TEST_CASE("COPY reads and writes across page and run boundaries") {
 }
 
 TEST_CASE("overlapping pins are independent, in one context and in two") {
-    const raw_device one, two;
+    const raw_device one;
+    const raw_device two;
     mapping memory = mapping::anonymous(8 * page);
     memory.fill();
     const std::uint32_t a = one.must_pin(memory.data(), 6 * page);
@@ -176,9 +179,10 @@ TEST_CASE("a range over several mappings of one kind is one pin") {
     const raw_device device;
     const mapping memory = mapping::anonymous(1030 * page);
     memory.fill();
-    for (std::size_t i = 0; i < 1030; i += 3) // each protection change splits the mapping
+    for (std::size_t i = 0; i < 1030; i += 3) { // each protection change splits the mapping
         REQUIRE(::mprotect(memory.at(i * page), page, PROT_READ) == 0);
-    longpin_pin answer;
+    }
+    longpin_pin answer{};
     REQUIRE(device.pin(memory.data(), memory.length(), 0, answer) == 0);
     CHECK(answer.out_pages == 1030);
     std::vector<std::byte> copy(memory.length());

@@ -16,7 +16,7 @@ void check_rolled_back(const mapping& memory, std::size_t bad_page, int err, std
     const raw_device device;
     const long held_before = pinned_pages();
     const auto used_before = device.info().out_memlock_used;
-    longpin_pin answer;
+    longpin_pin answer{};
     CHECK(device.pin(memory.data(), memory.length(), 0, answer) == err);
     CHECK(answer.out_reason == reason);
     CHECK(answer.out_bad_addr == reinterpret_cast<std::uintptr_t>(memory.at(bad_page * page)));
@@ -34,8 +34,9 @@ mapping with_missing_pages(std::size_t pages, std::size_t first_missing) {
     const file empty = temporary_file("/dev/shm", page);
     // The file's only page is the last good one.
     if (::mmap(memory.at((first_missing - 1) * page), (pages - first_missing + 1) * page,
-               PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, empty.get(), 0) == MAP_FAILED)
+               PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, empty.get(), 0) == MAP_FAILED) {
         throw std::runtime_error("mmap");
+    }
     return memory;
 }
 
@@ -66,7 +67,7 @@ TEST_CASE("rollback: a failure behind device-DAX lets the device go again") {
             MAP_FAILED);
     const raw_device device;
     const long held_before = pinned_pages();
-    longpin_pin answer;
+    longpin_pin answer{};
     CHECK(device.pin(aligned, 4 * MiB + 2 * page, 0, answer) == EFAULT);
     CHECK(answer.out_reason == LONGPIN_REASON_FAULT);
     CHECK(answer.out_bad_addr == reinterpret_cast<std::uintptr_t>(aligned + 4 * MiB + page));
@@ -78,10 +79,12 @@ TEST_CASE("rollback: a failure behind device-DAX lets the device go again") {
 TEST_CASE("rollback: a handle that was reserved for a failed pin is not in use") {
     const raw_device device;
     const mapping memory = with_missing_pages(4, 2);
-    for (int i = 0; i < 10; i++)
+    for (int i = 0; i < 10; i++) {
         REQUIRE(device.pin(memory.data(), memory.length()) == EFAULT);
+    }
     CHECK(device.info().out_max_pins_used == 0);
-    longpin_query query;
-    for (std::uint32_t handle = 1; handle < 20; handle++)
+    longpin_query query{};
+    for (std::uint32_t handle = 1; handle < 20; handle++) {
         CHECK(device.query(handle, query) == ENOENT);
+    }
 }

@@ -19,16 +19,18 @@ namespace guest {
 namespace {
 
 void check(bool good, const char* what) {
-    if (!good)
+    if (!good) {
         throw std::system_error(errno, std::generic_category(), what);
+    }
 }
 
 } // namespace
 
 child::child(const std::function<void()>& work) : pid_(::fork()) {
     check(pid_ >= 0, "fork");
-    if (pid_ > 0)
+    if (pid_ > 0) {
         return;
+    }
     try {
         work();
         ::_exit(0);
@@ -39,8 +41,10 @@ child::child(const std::function<void()>& work) : pid_(::fork()) {
 }
 
 child::~child() {
-    if (pid_ > 0)
-        kill();
+    if (pid_ > 0) {
+        ::kill(pid_, SIGKILL);
+        ::waitpid(pid_, nullptr, 0);
+    }
 }
 
 bool child::wait() {
@@ -71,8 +75,9 @@ void gate::pass() {
 
 bool gate::pass_within(int milliseconds) {
     pollfd ready{read_end_.get(), POLLIN, 0};
-    if (::poll(&ready, 1, milliseconds) == 0)
+    if (::poll(&ready, 1, milliseconds) == 0) {
         return false;
+    }
     char byte = 0;
     check(::read(read_end_.get(), &byte, 1) == 1, "read");
     return true;
@@ -81,8 +86,9 @@ bool gate::pass_within(int milliseconds) {
 bool eventually(const std::function<bool()>& is_so) {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
     while (!is_so()) {
-        if (std::chrono::steady_clock::now() > deadline)
+        if (std::chrono::steady_clock::now() > deadline) {
             return false;
+        }
         ::usleep(500);
     }
     return true;

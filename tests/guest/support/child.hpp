@@ -22,6 +22,9 @@ class child {
 public:
     explicit child(const std::function<void()>& work);
     child(const child&) = delete;
+    child& operator=(const child&) = delete;
+    child(child&&) = delete;
+    child& operator=(child&&) = delete;
     ~child();
 
     [[nodiscard]] pid_t pid() const { return pid_; }
@@ -66,8 +69,9 @@ auto in_child(const Work& work) {
     static_assert(std::is_trivially_copyable_v<value>);
     const mapping memory = mapping::shared_anonymous(sizeof(value));
     child process([&] { *memory.as<value>() = work(); });
-    if (!process.wait())
+    if (!process.wait()) {
         throw std::runtime_error("a child of the test died");
+    }
     return *memory.as<value>();
 }
 

@@ -2,11 +2,11 @@
 #include "mapping.hpp"
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <fstream>
 #include <stdexcept>
-#include <stdlib.h>
 #include <system_error>
 #include <unistd.h>
 
@@ -15,8 +15,9 @@ namespace guest {
 mapping::mapping(std::size_t length, int protection, int flags, int descriptor, off_t offset)
     : length_(length) {
     void* const address = ::mmap(nullptr, length, protection, flags, descriptor, offset);
-    if (address == MAP_FAILED)
+    if (address == MAP_FAILED) {
         throw std::system_error(errno, std::generic_category(), "mmap");
+    }
     address_ = static_cast<std::byte*>(address);
 }
 
@@ -36,18 +37,21 @@ void mapping::fill(std::uint64_t seed) const {
 }
 
 void mapping::unmap() {
-    if (address_)
+    if (address_ != nullptr) {
         ::munmap(std::exchange(address_, nullptr), length_);
+    }
 }
 
 void mapping::unmap_part(std::size_t offset, std::size_t length) const {
-    if (::munmap(address_ + offset, length) != 0)
+    if (::munmap(address_ + offset, length) != 0) {
         throw std::system_error(errno, std::generic_category(), "munmap");
+    }
 }
 
 void mapping::protect(int protection) const {
-    if (::mprotect(address_, length_, protection) != 0)
+    if (::mprotect(address_, length_, protection) != 0) {
         throw std::system_error(errno, std::generic_category(), "mprotect");
+    }
 }
 
 std::uint64_t pattern(std::uint64_t seed, std::uint64_t offset) {
@@ -59,8 +63,9 @@ bool has_pattern(const void* memory, std::size_t length, std::uint64_t offset, s
     for (std::size_t i = 0; i < length; i++) {
         const std::uint64_t at = offset + i;
         const std::uint64_t word = pattern(seed, at & ~std::uint64_t{7});
-        if (std::to_integer<std::uint64_t>(bytes[i]) != (word >> at % 8 * 8 & 0xff))
+        if (std::to_integer<std::uint64_t>(bytes[i]) != (word >> at % 8 * 8 & 0xff)) {
             return false;
+        }
     }
     return true;
 }
@@ -68,19 +73,23 @@ bool has_pattern(const void* memory, std::size_t length, std::uint64_t offset, s
 file temporary_file(const std::string& directory, std::size_t size) {
     std::string name = directory + "/longpin-XXXXXX";
     file created(::mkostemp(name.data(), O_CLOEXEC));
-    if (created.get() < 0)
+    if (created.get() < 0) {
         throw std::system_error(errno, std::generic_category(), "mkostemp in " + directory);
+    }
     ::unlink(name.c_str());
-    if (const int err = ::posix_fallocate(created.get(), 0, static_cast<off_t>(size)))
+    if (const int err = ::posix_fallocate(created.get(), 0, static_cast<off_t>(size))) {
         throw std::system_error(err, std::generic_category(), "fallocate in " + directory);
+    }
     return created;
 }
 
 std::string backing(const std::string& name) {
     std::ifstream lines("/run/longpin/backings");
-    for (std::string line; std::getline(lines, line);)
-        if (line.starts_with(name + '='))
+    for (std::string line; std::getline(lines, line);) {
+        if (line.starts_with(name + '=')) {
             return line.substr(name.size() + 1);
+        }
+    }
     throw std::runtime_error("the guest has no backing " + name);
 }
 

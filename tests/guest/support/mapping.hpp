@@ -20,6 +20,8 @@ public:
     /// mmap(2); throws if it fails.
     mapping(std::size_t length, int protection, int flags, int descriptor = -1, off_t offset = 0);
 
+    mapping(const mapping&) = delete;
+    mapping& operator=(const mapping&) = delete;
     mapping(mapping&& other) noexcept
         : address_(std::exchange(other.address_, nullptr)), length_(other.length_) {}
     mapping& operator=(mapping&& other) noexcept {

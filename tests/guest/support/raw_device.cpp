@@ -10,14 +10,16 @@
 namespace guest {
 
 void file::close() {
-    if (descriptor_ >= 0)
+    if (descriptor_ >= 0) {
         ::close(std::exchange(descriptor_, -1));
+    }
 }
 
 file open_file(const std::string& path, int flags) {
     const int descriptor = ::open(path.c_str(), flags | O_CLOEXEC, 0600);
-    if (descriptor < 0)
+    if (descriptor < 0) {
         throw std::system_error(errno, std::generic_category(), "open " + path);
+    }
     return file(descriptor);
 }
 
@@ -37,16 +39,17 @@ int raw_device::pin(const void* address, std::uint64_t length, std::uint32_t fla
 }
 
 int raw_device::pin(const void* address, std::uint64_t length, std::uint32_t flags) const {
-    longpin_pin answer;
+    longpin_pin answer{};
     return pin(address, length, flags, answer);
 }
 
 std::uint32_t raw_device::must_pin(const void* address, std::uint64_t length,
                                    std::uint32_t flags) const {
-    longpin_pin answer;
-    if (const int err = pin(address, length, flags, answer))
+    longpin_pin answer{};
+    if (const int err = pin(address, length, flags, answer)) {
         throw std::system_error(err, std::generic_category(),
                                 "LONGPIN_PIN, reason " + std::to_string(answer.out_reason));
+    }
     return answer.out_handle;
 }
 
@@ -85,15 +88,17 @@ int raw_device::write(std::uint32_t handle, std::uint64_t offset, const void* bu
 
 longpin_info raw_device::info() const {
     auto answer = request<longpin_info>();
-    if (const int err = call(LONGPIN_INFO, &answer))
+    if (const int err = call(LONGPIN_INFO, &answer)) {
         throw std::system_error(err, std::generic_category(), "LONGPIN_INFO");
+    }
     return answer;
 }
 
 std::vector<longpin_extent> raw_device::extents(std::uint32_t handle, std::uint32_t at_once) const {
-    longpin_query whole;
-    if (const int err = query(handle, whole))
+    longpin_query whole{};
+    if (const int err = query(handle, whole)) {
         throw std::system_error(err, std::generic_category(), "LONGPIN_QUERY");
+    }
 
     std::vector<longpin_extent> all;
     std::vector<longpin_extent> some(at_once);
@@ -102,11 +107,13 @@ std::vector<longpin_extent> raw_device::extents(std::uint32_t handle, std::uint3
     arguments.count = at_once;
     arguments.buffer = reinterpret_cast<std::uintptr_t>(some.data());
     while (arguments.offset < whole.out_length) {
-        if (const int err = call(LONGPIN_EXTENTS, &arguments))
+        if (const int err = call(LONGPIN_EXTENTS, &arguments)) {
             throw std::system_error(err, std::generic_category(), "LONGPIN_EXTENTS");
+        }
         all.insert(all.end(), some.begin(), some.begin() + arguments.out_count);
-        if (arguments.out_next <= arguments.offset)
+        if (arguments.out_next <= arguments.offset) {
             throw std::logic_error("LONGPIN_EXTENTS doesn't move on");
+        }
         arguments.offset = arguments.out_next;
     }
     return all;

@@ -17,6 +17,8 @@ class file {
 public:
     file() = default;
     explicit file(int descriptor) : descriptor_(descriptor) {}
+    file(const file&) = delete;
+    file& operator=(const file&) = delete;
     file(file&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
     file& operator=(file&& other) noexcept {
         std::swap(descriptor_, other.descriptor_);
@@ -55,7 +57,7 @@ public:
     std::uint32_t must_pin(const void* address, std::uint64_t length,
                            std::uint32_t flags = 0) const;
 
-    int unpin(std::uint32_t handle) const;
+    [[nodiscard]] int unpin(std::uint32_t handle) const;
     int query(std::uint32_t handle, longpin_query& answer) const;
     int read(std::uint32_t handle, std::uint64_t offset, void* buffer, std::uint64_t length) const;
     int write(std::uint32_t handle, std::uint64_t offset, const void* buffer,

@@ -17,8 +17,9 @@ long number_after(const std::string& path, const std::string& word) {
     std::ifstream lines(path);
     for (std::string name; lines >> name;) {
         long value = 0;
-        if (name == word && lines >> value)
+        if (name == word && lines >> value) {
             return value;
+        }
         lines.ignore(4096, '\n');
     }
     throw std::runtime_error(path + " has no " + word);
@@ -51,8 +52,9 @@ std::string read_line(const std::string& path) {
 
 int write_line(const std::string& path, const std::string& line) {
     const file target(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
-    if (target.get() < 0)
+    if (target.get() < 0) {
         return errno;
+    }
     const std::string text = line + '\n';
     return ::write(target.get(), text.data(), text.size()) < 0 ? errno : 0;
 }

@@ -2,14 +2,18 @@
 // What the kernel says of pinned memory, from outside longpin.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <sys/types.h>
 
 namespace guest {
 
 inline constexpr std::size_t page = 4096;
-inline constexpr std::size_t MiB = 1024 * 1024;
+// NOLINTBEGIN(readability-identifier-naming): as they are written everywhere
+inline constexpr std::size_t KiB = 1024;
+inline constexpr std::size_t MiB = 1024 * KiB;
 inline constexpr std::size_t GiB = 1024 * MiB;
+// NOLINTEND(readability-identifier-naming)
 
 /// Long-term and other pins (FOLL_PIN) that the kernel holds now, in pages: what was acquired
 /// less what was released, of /proc/vmstat. The references that longpin takes on device-DAX
