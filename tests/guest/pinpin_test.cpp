@@ -7,10 +7,12 @@
 #include <nlohmann/json.hpp>
 
 #include <array>
+#include <csignal>
 #include <cstdio>
 #include <fcntl.h>
 #include <sstream>
 #include <sys/wait.h>
+#include <unistd.h>
 
 using namespace guest;
 using nlohmann::json;
@@ -185,16 +187,18 @@ TEST_CASE("pinpin hold --store writes a file through the pin") {
 
 TEST_CASE("pinpin hold lets go on SIGTERM and SIGINT, and exits with 0") {
     const long held_before = pinned_pages();
-    for (const char* const signal : {"TERM", "INT"}) {
-        // Job control, since without it a background process ignores SIGINT. Signalled as soon
-        // as the memory is said to be held.
-        const run_result result =
-            shell(std::string("set -m; rm -f /tmp/out; pinpin hold --anon 1M > /tmp/out & pid=$!; "
-                              "for i in $(seq 200); do grep -q handle /tmp/out && break; "
-                              "sleep 0.05; done; kill -") +
-                  signal + " $pid; wait $pid");
-        INFO(result.output);
-        CHECK(result.code == 0);
+    for (const int signal : {SIGTERM, SIGINT}) {
+        REQUIRE(shell("rm -f /tmp/out").code == 0);
+        child holder([] {
+            const file output = open_file("/tmp/out", O_WRONLY | O_CREAT);
+            ::dup2(output.get(), STDOUT_FILENO);
+            ::execlp("pinpin", "pinpin", "hold", "--anon", "1M", nullptr);
+        });
+        // As soon as the memory is said to be held.
+        REQUIRE(eventually([] { return shell("grep -q handle /tmp/out").code == 0; }));
+        CHECK(pinned_pages() == held_before + static_cast<long>(MiB / page));
+        REQUIRE(::kill(holder.pid(), signal) == 0);
+        CHECK(holder.wait());
         CHECK(pinned_pages() == held_before);
     }
 }

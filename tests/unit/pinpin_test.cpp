@@ -57,6 +57,25 @@ private:
     std::filesystem::path path_;
 };
 
+/// What a signal does, for as long as the object lives: whoever started the tests may have it
+/// ignored.
+class signal_action {
+public:
+    signal_action(int signal, sighandler_t action)
+        : signal_(signal), before_(::signal(signal, action)) {}
+
+    ~signal_action() { ::signal(signal_, before_); }
+
+    signal_action(const signal_action&) = delete;
+    signal_action& operator=(const signal_action&) = delete;
+    signal_action(signal_action&&) = delete;
+    signal_action& operator=(signal_action&&) = delete;
+
+private:
+    int signal_;
+    sighandler_t before_;
+};
+
 std::vector<std::string> keys(const json& object) {
     std::vector<std::string> result;
     for (const auto& [key, value] : object.items()) {
@@ -221,6 +240,7 @@ TEST_CASE("hold ends well by a signal") {
     sigset_t set;
     ::sigemptyset(&set);
     ::sigaddset(&set, signal);
+    const signal_action usual(signal, SIG_DFL);
     ::sigprocmask(SIG_BLOCK, &set, nullptr); // or it would end this process before the wait
     ::kill(::getpid(), signal);
     CHECK(run({"hold", "--anon", "4k"}).code == pinpin::done);
@@ -230,10 +250,20 @@ TEST_CASE("hold ends well by a signal") {
 
 TEST_CASE("hold passes a signal on to its program, and waits for it") {
     const fake_kernel kernel;
-    const std::string signal = GENERATE("INT", "TERM", "HUP");
-    CHECK(
-        run({"hold", "--anon", "4k", "--", "sh", "-c", "kill -" + signal + " $PPID; exec sleep 60"})
-            .code == pinpin::failed);
+    const auto [number, name] =
+        GENERATE(std::pair(SIGINT, "INT"), std::pair(SIGTERM, "TERM"), std::pair(SIGHUP, "HUP"));
+    const signal_action usual(number, SIG_DFL);
+    CHECK(run({"hold", "--anon", "4k", "--", "sh", "-c",
+               std::string("kill -") + name + " $PPID; exec sleep 60"})
+              .code == pinpin::failed);
+    CHECK(kernel.pins.empty());
+}
+
+TEST_CASE("hold goes on after a signal that was ignored from the start, as under nohup") {
+    const fake_kernel kernel;
+    const signal_action ignored(SIGHUP, SIG_IGN);
+    CHECK(run({"hold", "--anon", "4k", "--", "sh", "-c", "kill -HUP $PPID; exit 0"}).code ==
+          pinpin::done);
     CHECK(kernel.pins.empty());
 }
 

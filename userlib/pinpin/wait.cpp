@@ -41,8 +41,13 @@ pid_t start(const std::vector<std::string>& program, const sigset_t& mask) {
 
 waiter::waiter() {
     ::sigemptyset(&awaited_);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) {
-        ::sigaddset(&awaited_, signal);
+    ::sigaddset(&awaited_, SIGCHLD);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+        struct sigaction action {};
+        ::sigaction(signal, nullptr, &action);
+        if (action.sa_handler != SIG_IGN) { // NOLINT: macros of the system
+            ::sigaddset(&awaited_, signal);
+        }
     }
     ::sigprocmask(SIG_BLOCK, &awaited_, &before_);
     ::signal(SIGCHLD, SIG_DFL); // or a parent that ignored it would make us deaf

@@ -10,9 +10,9 @@
 namespace pinpin {
 
 /// For as long as it lives, the signals that ask pinpin to end (SIGINT, SIGTERM, SIGHUP) end
-/// the wait and not the process. Make one as soon as memory is held, before anybody is told
-/// of it. Not earlier: Ctrl-C is to end a pin that is still being made, and the kernel heeds
-/// only signals that kill.
+/// the wait and not the process; one that was ignored (by nohup, say) stays so. Make one as soon as
+/// memory is held, before anybody is told of it. Not earlier: Ctrl-C is to end a pin that is still
+/// being made, and the kernel heeds only signals that kill.
 class waiter {
 public:
     waiter();
