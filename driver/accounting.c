@@ -2,24 +2,29 @@
 /*
  * Who pays for pinned pages.
  *
- * Three counts, each raised for a pin by all of its pages before the first page is
+ * Four counts, each raised for a pin by all of its pages before the first page is
  * taken and lowered after the last was given back:
  *
  *   user->locked_vm     pages of the user, under RLIMIT_MEMLOCK of the caller; shared
  *                       with io_uring, perf, AF_XDP and others
- *   all_pages           pages of every context, under the module parameter max_pages
+ *   longpin_user.pages  pages of the user pinned by longpin, under the module parameter
+ *                       max_user_pages
+ *   all_pages           pages of every user, under the module parameter max_pages
  *   mm->pinned_vm       pages of the process, shown as VmPin, without a limit
  *
- * A count with a limit is raised by compare-and-exchange, so that callers that race for the
- * last pages never pass the limit. The user's comes first: a request beyond it must not take
- * room from the others, not even for a moment.
+ * A count is compared with its limit and raised in one step, so that callers that race for the
+ * last pages never pass the limit. The user's own come first: a request beyond them must not
+ * take room from the others, not even for a moment.
  */
 #include <linux/atomic.h>
 #include <linux/capability.h>
 #include <linux/cred.h>
+#include <linux/hashtable.h>
 #include <linux/module.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/user.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
 
 #include <linux/longpin.h>
 
@@ -31,13 +36,111 @@ static unsigned long max_pages;
 module_param(max_pages, ulong, 0644);
 MODULE_PARM_DESC(max_pages, "Pages that all users together may pin; 0 for no limit (default 0)");
 
+static unsigned long max_user_pages;
+module_param(max_user_pages, ulong, 0644);
+MODULE_PARM_DESC(max_user_pages, "Pages that one user may pin; 0 for no limit (default 0)");
+
 static atomic_long_t all_pages = ATOMIC_LONG_INIT(0);
 
-static unsigned long all_pages_limit(void)
+/**
+ * struct longpin_user - a user who has pinned pages, or is about to
+ * @node: in users, by the address of @user
+ * @user: the kernel's object, with a reference
+ * @pages: pages pinned; protected by users_lock
+ * @charges: charges and requests that use this struct; protected by users_lock
+ */
+struct longpin_user {
+	struct hlist_node node;
+	struct user_struct *user;
+	unsigned long pages;
+	unsigned long charges;
+};
+
+static DEFINE_HASHTABLE(users, 6);
+static DEFINE_SPINLOCK(users_lock); /* a leaf */
+
+static unsigned long page_limit(const unsigned long *parameter)
 {
-	unsigned long limit = READ_ONCE(max_pages);
+	unsigned long limit = READ_ONCE(*parameter);
 
 	return limit ? limit : ULONG_MAX;
+}
+
+static struct longpin_user *lookup_user(struct user_struct *wanted)
+{
+	struct longpin_user *user;
+
+	lockdep_assert_held(&users_lock);
+
+	hash_for_each_possible(users, user, node,
+			       (unsigned long)wanted) if (user->user == wanted) return user;
+	return NULL;
+}
+
+/* The current user's, with one more in charges. NULL without memory. */
+static struct longpin_user *get_user_entry(void)
+{
+	struct longpin_user *user, *fresh = NULL;
+
+	spin_lock(&users_lock);
+	user = lookup_user(current_user());
+	if (!user) {
+		spin_unlock(&users_lock);
+		fresh = kzalloc(sizeof(*fresh), GFP_KERNEL_ACCOUNT);
+		if (!fresh)
+			return NULL;
+		spin_lock(&users_lock);
+		user = lookup_user(current_user());
+	}
+	if (!user) {
+		user = fresh;
+		fresh = NULL;
+		user->user = get_uid(current_user());
+		hash_add(users, &user->node, (unsigned long)user->user);
+	}
+	user->charges++;
+	spin_unlock(&users_lock);
+
+	kfree(fresh);
+	return user;
+}
+
+static void put_user_entry(struct longpin_user *user)
+{
+	bool last;
+
+	spin_lock(&users_lock);
+	last = !--user->charges;
+	if (last)
+		hash_del(&user->node);
+	spin_unlock(&users_lock);
+
+	if (last) {
+		free_uid(user->user);
+		kfree(user);
+	}
+}
+
+/* Raise the user's pages unless that would pass @limit; *used is what they were. */
+static bool raise_user_pages(struct longpin_user *user, unsigned long pages, unsigned long limit,
+			     unsigned long *used)
+{
+	bool fits;
+
+	spin_lock(&users_lock);
+	*used = user->pages;
+	fits = pages <= limit && *used <= limit - pages;
+	if (fits)
+		user->pages += pages;
+	spin_unlock(&users_lock);
+	return fits;
+}
+
+static void lower_user_pages(struct longpin_user *user, unsigned long pages)
+{
+	spin_lock(&users_lock);
+	user->pages -= pages;
+	spin_unlock(&users_lock);
 }
 
 static unsigned long memlock_limit(void)
@@ -90,26 +193,43 @@ static int refuse_limit(struct longpin_refusal *why, u32 reason, unsigned long l
  */
 int longpin_charge(struct longpin_charge *charge, unsigned long pages, struct longpin_refusal *why)
 {
-	struct user_struct *user = current_user();
+	struct longpin_user *user = get_user_entry();
 	unsigned long limit, used;
+	int err;
+
+	if (!user)
+		return -ENOMEM;
 
 	limit = memlock_limit();
-	if (!raise_within(&user->locked_vm, pages, limit, &used))
-		return refuse_limit(why, LONGPIN_REASON_MEMLOCK, limit, used, pages);
-
-	limit = all_pages_limit();
-	if (!raise_within(&all_pages, pages, limit, &used)) {
-		atomic_long_sub(pages, &user->locked_vm);
-		return refuse_limit(why, LONGPIN_REASON_MAX_PAGES, limit, used, pages);
+	if (!raise_within(&user->user->locked_vm, pages, limit, &used)) {
+		err = refuse_limit(why, LONGPIN_REASON_MEMLOCK, limit, used, pages);
+		goto out_put;
 	}
-
+	limit = page_limit(&max_user_pages);
+	if (!raise_user_pages(user, pages, limit, &used)) {
+		err = refuse_limit(why, LONGPIN_REASON_MAX_USER_PAGES, limit, used, pages);
+		goto out_unlock_memory;
+	}
+	limit = page_limit(&max_pages);
+	if (!raise_within(&all_pages, pages, limit, &used)) {
+		err = refuse_limit(why, LONGPIN_REASON_MAX_PAGES, limit, used, pages);
+		goto out_lower_user;
+	}
 	longpin_mm_pinned_add(current->mm, pages);
 
 	mmgrab(current->mm);
 	charge->mm = current->mm;
-	charge->user = get_uid(user);
+	charge->user = user;
 	charge->pages = pages;
 	return 0;
+
+out_lower_user:
+	lower_user_pages(user, pages);
+out_unlock_memory:
+	atomic_long_sub(pages, &user->user->locked_vm);
+out_put:
+	put_user_entry(user);
+	return err;
 }
 
 /**
@@ -122,10 +242,11 @@ void longpin_uncharge(struct longpin_charge *charge)
 {
 	longpin_mm_pinned_add(charge->mm, -(long)charge->pages);
 	atomic_long_sub(charge->pages, &all_pages);
-	atomic_long_sub(charge->pages, &charge->user->locked_vm);
+	lower_user_pages(charge->user, charge->pages);
+	atomic_long_sub(charge->pages, &charge->user->user->locked_vm);
 
 	mmdrop(charge->mm);
-	free_uid(charge->user);
+	put_user_entry(charge->user);
 	charge->pages = 0;
 }
 
@@ -135,8 +256,15 @@ void longpin_uncharge(struct longpin_charge *charge)
  */
 void longpin_accounting_info(struct longpin_info *info)
 {
+	struct longpin_user *user;
+
 	info->out_memlock_limit = limit_in_bytes(memlock_limit());
 	info->out_memlock_used = (u64)atomic_long_read(&current_user()->locked_vm) << PAGE_SHIFT;
-	info->out_max_pages_limit = limit_in_bytes(all_pages_limit());
+	info->out_max_user_pages_limit = limit_in_bytes(page_limit(&max_user_pages));
+	spin_lock(&users_lock);
+	user = lookup_user(current_user());
+	info->out_max_user_pages_used = user ? (u64)user->pages << PAGE_SHIFT : 0;
+	spin_unlock(&users_lock);
+	info->out_max_pages_limit = limit_in_bytes(page_limit(&max_pages));
 	info->out_max_pages_used = (u64)atomic_long_read(&all_pages) << PAGE_SHIFT;
 }

@@ -6,12 +6,12 @@
 
 struct longpin_info;
 struct longpin_refusal;
+struct longpin_user;
 struct mm_struct;
-struct user_struct;
 
 /**
  * struct longpin_charge - who pays for the pages of a pin
- * @user: whose locked_vm counts them; a reference is held
+ * @user: the user who pays; a reference is held
  * @mm: whose pinned_vm (VmPin) counts them; a reference on the struct is held,
  *	not on the address space, which may be gone when the charge is undone
  * @pages: how many; 0 when nothing is charged
@@ -19,7 +19,7 @@ struct user_struct;
  * Release uses these and never current: the pin may end in another process.
  */
 struct longpin_charge {
-	struct user_struct *user;
+	struct longpin_user *user;
 	struct mm_struct *mm;
 	unsigned long pages;
 };

@@ -5,7 +5,9 @@
 
 #include <catch2/catch.hpp>
 
+#include <atomic>
 #include <cerrno>
+#include <thread>
 
 using namespace guest;
 
@@ -111,6 +113,84 @@ TEST_CASE("CAP_IPC_LOCK is exempt from the limit, and charged all the same") {
     CHECK(err == 0);
     CHECK(limit == LONGPIN_UNLIMITED);
     CHECK(used >= 16 * page);
+}
+
+TEST_CASE("the charge stays with the user who pinned when the process becomes another one") {
+    const raw_device device;
+    const auto root_before = device.info().out_memlock_used;
+    const auto [as_root, as_user, released, unpinned] = in_child([&] {
+        struct {
+            std::uint64_t as_root, as_user, released;
+            int unpinned;
+        } got{};
+        const mapping memory = mapping::anonymous(8 * page);
+        const std::uint32_t handle = device.must_pin(memory.data(), 8 * page);
+        got.as_root = device.info().out_memlock_used;
+        become_ordinary_user();
+        got.as_user = device.info().out_memlock_used;
+        got.unpinned = device.unpin(handle);
+        got.released = device.info().out_memlock_used;
+        return got;
+    });
+    CHECK(unpinned == 0);
+    CHECK(as_root == root_before + 8 * page);
+    CHECK(as_user == 0);
+    CHECK(released == 0);
+    CHECK(device.info().out_memlock_used == root_before);
+}
+
+TEST_CASE("a file passed to another user charges each pin to the one who makes it") {
+    const raw_device device;
+    const mapping memory = mapping::anonymous(4 * page);
+    const auto root_before = device.info().out_memlock_used;
+    const std::uint32_t by_root = device.must_pin(memory.data(), 4 * page);
+    const auto user_used = as_ordinary_user([&] {
+        const mapping own = mapping::anonymous(2 * page);
+        device.must_pin(own.data(), 2 * page); // left behind
+        return device.unpin(by_root) == 0 ? device.info().out_memlock_used : 0;
+    });
+    CHECK(user_used == 2 * page);
+    CHECK(device.info().out_memlock_used == root_before);
+    CHECK(device.info().out_max_pages_used == 2 * page);
+    CHECK(as_ordinary_user([&] { return device.info().out_memlock_used; }) == 2 * page);
+}
+
+TEST_CASE("processes and threads that race to the limit never pass it nor leave a page of it") {
+    const raw_device device;
+    constexpr std::size_t limit = 64 * page;
+    const mapping counts = mapping::shared_anonymous(page);
+    auto* const pinned = counts.as<std::atomic<int>>(); // one page each
+    gate go;
+    const auto race = [&] {
+        become_ordinary_user();
+        set_memlock_limit(limit);
+        const mapping memory = mapping::anonymous(page);
+        go.pass();
+        const auto pin_all = [&] {
+            while (device.pin(memory.data(), page) == 0) {
+                ++*pinned;
+            }
+        };
+        std::thread other(pin_all);
+        pin_all();
+        other.join();
+    };
+    for (int round = 0; round < 5; round++) {
+        *pinned = 0;
+        child one(race);
+        child two(race);
+        go.open();
+        go.open();
+        REQUIRE(one.wait());
+        REQUIRE(two.wait());
+        REQUIRE(*pinned == limit / page);
+        REQUIRE(as_ordinary_user([&] { return device.info().out_memlock_used; }) == limit);
+        for (std::uint32_t handle = 1; device.info().out_max_pins_used > 0; handle++) {
+            const int err = device.unpin(handle);
+            REQUIRE((err == 0 || err == ENOENT));
+        }
+    }
+    CHECK(as_ordinary_user([&] { return device.info().out_memlock_used; }) == 0);
 }
 
 TEST_CASE("INFO tells an ordinary user the limit and what is used of it") {

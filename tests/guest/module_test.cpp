@@ -118,6 +118,46 @@ TEST_CASE("the parameter max_pins caps the pins of a context") {
     CHECK(device.pin(memory.data(), page) == 0);
 }
 
+TEST_CASE("the parameter max_user_pages caps the pages of each user by itself") {
+    const raw_device device;
+    const raw_device other;
+    const mapping memory = mapping::anonymous(8 * page);
+    const parameter cap("max_user_pages", "5");
+    CHECK(device.info().out_max_user_pages_limit == 5 * page);
+    const std::uint32_t handle = device.must_pin(memory.data(), 4 * page);
+    CHECK(device.info().out_max_user_pages_used == 4 * page);
+
+    longpin_pin answer{};
+    for (const std::uint32_t dry_run : {0U, LONGPIN_PIN_DRY_RUN}) {
+        CHECK(other.pin(memory.data(), 2 * page, dry_run, answer) == ENOMEM);
+        CHECK(answer.out_reason == LONGPIN_REASON_MAX_USER_PAGES);
+        CHECK(answer.out_limit == 5 * page);
+        CHECK(answer.out_used == 4 * page);
+        CHECK(answer.out_asked == 2 * page);
+    }
+    CHECK(vm_pin() == 4 * page);
+
+    // Another user has a count of its own.
+    const auto [err, used] = as_ordinary_user([&] {
+        struct {
+            int err;
+            std::uint64_t used;
+        } got{};
+        const mapping own = mapping::anonymous(5 * page);
+        got.err = device.pin(own.data(), 5 * page);
+        got.used = device.info().out_max_user_pages_used;
+        return got;
+    });
+    CHECK(err == 0);
+    CHECK(used == 5 * page);
+
+    CHECK(write_line(std::string(parameters) + "max_user_pages", "6") == 0); // at once
+    CHECK(other.pin(memory.data(), 2 * page) == 0);
+    CHECK(other.pin(memory.data(), page) == ENOMEM);
+    REQUIRE(device.unpin(handle) == 0);
+    CHECK(other.pin(memory.data(), 4 * page) == 0);
+}
+
 TEST_CASE("the parameter max_pages caps the pages of all contexts together") {
     const raw_device device;
     const raw_device other;

@@ -28,7 +28,9 @@ MEMBER(longpin_info, out_max_pages_used, 8, 40);
 MEMBER(longpin_info, out_max_pins_limit, 8, 48);
 MEMBER(longpin_info, out_max_pins_used, 8, 56);
 MEMBER(longpin_info, out_version, 32, 64);
-SIZE(longpin_info, 96);
+MEMBER(longpin_info, out_max_user_pages_limit, 8, 96);
+MEMBER(longpin_info, out_max_user_pages_used, 8, 104);
+SIZE(longpin_info, 112);
 
 MEMBER(longpin_pin, size, 4, 0);
 MEMBER(longpin_pin, flags, 4, 4);

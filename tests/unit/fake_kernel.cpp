@@ -38,6 +38,7 @@ fake_kernel::fake_kernel() {
     info.out_pin_flags = LONGPIN_PIN_WRITE | LONGPIN_PIN_DRY_RUN;
     info.out_memlock_limit = 8U << 20U;
     info.out_max_pages_limit = LONGPIN_UNLIMITED;
+    info.out_max_user_pages_limit = LONGPIN_UNLIMITED;
     info.out_max_pins_limit = 100;
     std::strcpy(info.out_version, "1.2.3");
 }

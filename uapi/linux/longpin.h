@@ -110,6 +110,7 @@
  * Limits; out_limit, out_used and out_asked say more:
  * MEMLOCK        ENOMEM: RLIMIT_MEMLOCK, counted by user; in bytes
  * MAX_PAGES      ENOMEM: module parameter max_pages, counted over all users; in bytes
+ * MAX_USER_PAGES ENOMEM: module parameter max_user_pages, counted by user; in bytes
  * MAX_PINS       ENOMEM: module parameter max_pins, counted by context; in pins
  */
 #define LONGPIN_REASON_NONE		0
@@ -131,6 +132,7 @@
 #define LONGPIN_REASON_MEMLOCK		32
 #define LONGPIN_REASON_MAX_PAGES	33
 #define LONGPIN_REASON_MAX_PINS		34
+#define LONGPIN_REASON_MAX_USER_PAGES	35
 
 /**
  * struct longpin_info - LONGPIN_INFO: what this kernel offers, and what is left
@@ -147,8 +149,10 @@
  * @out_max_pins_limit: pins that a context may hold (max_pins)
  * @out_max_pins_used: pins that this context holds
  * @out_version: version of the module, a string with its terminating NUL
+ * @out_max_user_pages_limit: bytes that the caller's user may pin (max_user_pages)
+ * @out_max_user_pages_used: bytes that the caller's user has pinned, in all contexts
  *
- * Anybody who holds the file may ask. Layout: 96 bytes, no padding.
+ * Anybody who holds the file may ask. Layout: 112 bytes, no padding.
  */
 struct longpin_info {
 	__u32 size;
@@ -162,6 +166,8 @@ struct longpin_info {
 	__aligned_u64 out_max_pins_limit;
 	__aligned_u64 out_max_pins_used;
 	char out_version[32];
+	__aligned_u64 out_max_user_pages_limit;
+	__aligned_u64 out_max_user_pages_used;
 };
 
 /*

@@ -28,6 +28,7 @@ int run_info(session& session) {
                   {"page_size", "page size", info.page_size, unit::bytes},
                   {"pin_flags", "pin flags", info.pin_flags, unit::address}};
     append(fields, "memlock", "RLIMIT_MEMLOCK", info.memlock, unit::bytes);
+    append(fields, "max_user_pages", "max_user_pages", info.user_pinned, unit::bytes);
     append(fields, "max_pages", "max_pages, all users:", info.pinned, unit::bytes);
     append(fields, "max_pins", "max_pins, one open file:", info.pins, unit::none);
     print(session.out, fields, session.json);

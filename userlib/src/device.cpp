@@ -121,7 +121,9 @@ device_info device::info() const {
             .pin_flags = request.out_pin_flags,
             .memlock = make_usage(request.out_memlock_used, request.out_memlock_limit),
             .pinned = make_usage(request.out_max_pages_used, request.out_max_pages_limit),
-            .pins = make_usage(request.out_max_pins_used, request.out_max_pins_limit)};
+            .pins = make_usage(request.out_max_pins_used, request.out_max_pins_limit),
+            .user_pinned =
+                make_usage(request.out_max_user_pages_used, request.out_max_user_pages_limit)};
 }
 
 longpin::pin device::pin(std::span<const std::byte> range, const pin_options& options) const {

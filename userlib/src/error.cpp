@@ -17,7 +17,8 @@ bool has_address(reason why) noexcept {
 }
 
 bool is_limit(reason why) noexcept {
-    return why == reason::memlock || why == reason::max_pages || why == reason::max_pins;
+    return why == reason::memlock || why == reason::max_pages || why == reason::max_pins ||
+           why == reason::max_user_pages;
 }
 
 } // namespace
@@ -43,6 +44,7 @@ std::string_view name(reason why) noexcept {
     case reason::memlock: return "memlock";
     case reason::max_pages: return "max_pages";
     case reason::max_pins: return "max_pins";
+    case reason::max_user_pages: return "max_user_pages";
     }
     return "unknown";
 }

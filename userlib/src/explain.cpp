@@ -83,6 +83,12 @@ std::string explain(const refusal& facts, uid_t user) {
                            "module parameter max_pages",
                            format_size(facts.limit), format_size(facts.used),
                            format_size(facts.asked));
+    case reason::max_user_pages:
+        return fmt::format("the module allows {} for user {}, {} are pinned, {} more were asked "
+                           "for; unpin something, or have the administrator raise the module "
+                           "parameter max_user_pages",
+                           format_size(facts.limit), user, format_size(facts.used),
+                           format_size(facts.asked));
     case reason::max_pins:
         return fmt::format("the module allows {} pins in an open file, and {} are held; unpin "
                            "something, open the device once more, or have the administrator raise "
@@ -129,6 +135,26 @@ std::string explain(unsigned long request, int errno_value) {
     case E2BIG:
         return "the module does not understand the request; use a library and a module of the "
                "same version";
+    default: break;
+    }
+    return std::generic_category().message(errno_value);
+}
+
+std::string explain_map(int errno_value, std::size_t size, bool hugetlb) {
+    if (size == 0) {
+        return "the buffer is empty; give it at least one byte";
+    }
+    switch (errno_value) {
+    case ENOMEM:
+        return hugetlb ? "not so many are free; have the administrator reserve more "
+                         "(/sys/kernel/mm/hugepages, or hugepages= on the kernel's command line)"
+                       : "there is no room for it; ask for less, or raise what limits the address "
+                         "space (ulimit -v, vm.overcommit_memory)";
+    case EINVAL:
+        if (hugetlb) {
+            return "the kernel has no huge pages of that size; take another, or transparent ones";
+        }
+        break;
     default: break;
     }
     return std::generic_category().message(errno_value);

@@ -29,6 +29,7 @@ struct device_info {
     usage memlock;               ///< bytes charged to the caller's user, by longpin and others
     usage pinned;                ///< bytes pinned by all users of the module (max_pages)
     usage pins;                  ///< pins of this context (max_pins)
+    usage user_pinned;           ///< bytes pinned by the caller's user (max_user_pages)
 };
 
 /// How a pin is to be made.

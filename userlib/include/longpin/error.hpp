@@ -34,6 +34,7 @@ enum class reason : std::uint32_t {
     memlock = 32,        ///< RLIMIT_MEMLOCK; in bytes
     max_pages = 33,      ///< module parameter max_pages, over all users; in bytes
     max_pins = 34,       ///< module parameter max_pins, of this context; in pins
+    max_user_pages = 35, ///< module parameter max_user_pages, of the user; in bytes
 };
 
 /// The short name of a reason, as in the enumeration: "fsdax". "unknown" for a number
