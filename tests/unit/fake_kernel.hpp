@@ -5,12 +5,16 @@
 
 #include <cstdint>
 #include <map>
+#include <mutex>
 #include <vector>
 
 #include <linux/longpin.h>
 
 /// Stands in for the module: answers the library's ioctls from memory, on whatever file
 /// descriptor they come. One at a time; it is in place for as long as it lives.
+///
+/// Ioctls may come from several threads at once. The members are for a test that has no
+/// other thread running.
 class fake_kernel {
 public:
     fake_kernel();
@@ -28,6 +32,10 @@ public:
     };
 
     std::vector<call> calls;
+
+    /// How often it was asked that.
+    [[nodiscard]] std::size_t count(unsigned long request) const;
+
     longpin_pin last_pin{}; ///< the last LONGPIN_PIN, as it came
 
     /// A pin that it holds. The bytes are those of the range when it was pinned.
@@ -62,6 +70,7 @@ private:
         longpin::refusal facts;
     };
 
+    std::mutex mutex_; // held while it answers
     std::map<unsigned long, failure> failures_;
     std::uint32_t last_handle_ = 0;
 };

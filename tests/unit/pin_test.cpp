@@ -5,19 +5,13 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
+#include <ranges>
 #include <type_traits>
 #include <vector>
-
-namespace {
-
-std::size_t count(const fake_kernel& kernel, unsigned long request) {
-    return static_cast<std::size_t>(
-        std::ranges::count(kernel.calls, request, &fake_kernel::call::request));
-}
-
-} // namespace
 
 TEST_CASE("A pin can be moved without throwing, and not be copied") {
     STATIC_REQUIRE(std::is_nothrow_move_constructible_v<longpin::pin>);
@@ -52,7 +46,7 @@ TEST_CASE("A moved pin is released once, by its new owner") {
     }
     CHECK(kernel.pins.empty());
     first.reset();
-    CHECK(count(kernel, LONGPIN_UNPIN) == 1);
+    CHECK(kernel.count(LONGPIN_UNPIN) == 1);
 }
 
 TEST_CASE("Assigning to a pin ends the one that it held") {
@@ -85,7 +79,7 @@ TEST_CASE("Resetting a pin twice releases it once") {
     longpin::pin pin = fake_kernel::open().pin(memory);
     pin.reset();
     pin.reset();
-    CHECK(count(kernel, LONGPIN_UNPIN) == 1);
+    CHECK(kernel.count(LONGPIN_UNPIN) == 1);
 }
 
 TEST_CASE("An empty pin throws logic_error, whatever emptied it") {
@@ -116,6 +110,7 @@ TEST_CASE("An empty pin throws logic_error, whatever emptied it") {
     CHECK_THROWS_AS(pin.write(0, memory), std::logic_error);
     CHECK_THROWS_AS(pin.extents(), std::logic_error);
     CHECK_THROWS_AS(pin.unpin(), std::logic_error);
+    CHECK_THROWS_AS(pin.try_unpin(), std::logic_error);
     CHECK_THROWS_AS(pin.detach(), std::logic_error);
 }
 
@@ -155,6 +150,18 @@ TEST_CASE("A pin knows what it was made with, and the kernel agrees") {
     CHECK(info.footprint == pin.footprint());
 }
 
+TEST_CASE("A cookie leads from any handle back to what the program knows it by") {
+    const fake_kernel kernel;
+    std::vector<std::byte> memory(1);
+    const longpin::device device = fake_kernel::open();
+    const longpin::pin reading = device.pin(memory, {.cookie = ~std::uint64_t{0}});
+    const longpin::pin writing = device.pin_writable(memory, {.cookie = 7});
+    const longpin::pin without = device.pin(memory);
+    CHECK(reading.query().cookie == ~std::uint64_t{0});
+    CHECK(writing.query().cookie == 7);
+    CHECK(without.query().cookie == 0);
+}
+
 TEST_CASE("Bytes are read and written through a pin, not through the mapping") {
     fake_kernel kernel;
     std::vector<std::byte> memory(100, std::byte{1});
@@ -177,15 +184,16 @@ TEST_CASE("What lies beyond a pin can't be read, nor a pin for reading be writte
     CHECK_THROWS_WITH(pin.write(0, memory), Catch::Contains("made for reading"));
 }
 
-TEST_CASE("Extents are fetched over as many calls as it takes") {
+TEST_CASE("Extents are fetched over as many calls as it takes, and none is lost") {
     fake_kernel kernel;
     const std::size_t pages = 1000;
     const std::vector<std::byte> memory(pages * fake_kernel::page_size);
     const longpin::pin pin = fake_kernel::open().pin(memory);
     kernel.extents_in_an_answer = GENERATE(1U, 7U, 100000U);
-    const std::vector<longpin::extent> extents = pin.extents();
+    std::vector<longpin::extent> extents;
+    std::ranges::copy(pin.extents(), std::back_inserter(extents));
     CHECK(extents.size() == pin.footprint().pages);
-    CHECK(count(kernel, LONGPIN_EXTENTS) >= 4);
+    CHECK(kernel.count(LONGPIN_EXTENTS) >= 4);
 
     std::uint64_t next = 0;
     bool gapless = true;
@@ -197,10 +205,42 @@ TEST_CASE("Extents are fetched over as many calls as it takes") {
     CHECK(next == memory.size());
 }
 
+TEST_CASE("Extents are asked for only as far as they are looked at") {
+    STATIC_REQUIRE(std::ranges::input_range<longpin::extent_range>);
+    fake_kernel kernel;
+    kernel.extents_in_an_answer = 10;
+    const std::vector<std::byte> memory(100 * fake_kernel::page_size);
+    const longpin::pin pin = fake_kernel::open().pin(memory);
+    longpin::extent_range extents = pin.extents();
+    CHECK(kernel.count(LONGPIN_EXTENTS) == 0);
+    auto at = extents.begin();
+    for (int i = 0; i < 9; ++i) {
+        ++at;
+    }
+    CHECK(kernel.count(LONGPIN_EXTENTS) == 1);
+    const std::uint64_t tenth = at->offset;
+    CHECK((++at)->offset > tenth);
+    CHECK(kernel.count(LONGPIN_EXTENTS) == 2);
+    CHECK(extents.begin()->offset == 0);
+}
+
+TEST_CASE("Extents of a pin that ends meanwhile throw ENOENT, wherever its object is") {
+    fake_kernel kernel;
+    const std::vector<std::byte> memory(3 * fake_kernel::page_size);
+    longpin::pin pin = fake_kernel::open().pin(memory);
+    kernel.extents_in_an_answer = 1;
+    longpin::extent_range extents = pin.extents();
+    longpin::pin moved = std::move(pin);
+    auto at = extents.begin();
+    CHECK(at->offset == 0);
+    moved.unpin();
+    CHECK_THROWS_WITH(++at, Catch::Contains("cannot list the extents of pin 1 from offset"));
+}
+
 TEST_CASE("A module that lists no extents, for ever, is not asked for ever") {
     fake_kernel kernel;
     kernel.extents_in_an_answer = 0;
     const std::vector<std::byte> memory(1);
     const longpin::pin pin = fake_kernel::open().pin(memory);
-    CHECK_THROWS_WITH(pin.extents(), Catch::Contains("makes no sense"));
+    CHECK_THROWS_WITH(pin.extents().begin(), Catch::Contains("makes no sense"));
 }

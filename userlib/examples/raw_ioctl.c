@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The same without the library: pins a buffer by the bare ioctl, unmaps it, and reads
- * it back through the pin.
+ * The same without the library: pins a buffer by the bare ioctl, unmaps it, reads it back
+ * through the pin, and unpins it.
+ *
+ *     cc -std=c11 raw_ioctl.c
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -59,6 +61,11 @@ int main(void) {
     }
     printf("unmapped, and read through the pin: %s\n", back);
 
-    close(device); /* ends the pin */
+    struct longpin_unpin unpin = {.size = sizeof(unpin), .handle = pin.out_handle};
+    if (ioctl(device, LONGPIN_UNPIN, &unpin) != 0) {
+        perror("LONGPIN_UNPIN");
+        return 1;
+    }
+    close(device); /* this alone would end the pin, too */
     return strcmp(back, message) == 0 ? 0 : 1;
 }

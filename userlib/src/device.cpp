@@ -10,11 +10,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <stdexcept>
 
-#include <fcntl.h>
 #include <linux/longpin.h>
-#include <unistd.h>
 
 namespace longpin {
 
@@ -52,44 +49,37 @@ error refused(const longpin_pin& answer, int errno_value) {
                             .asked = answer.out_asked});
 }
 
-check_result dry_run(const detail::open_file& file, std::span<const std::byte> range,
-                     std::uint32_t flags) {
+result<footprint> dry_run(const detail::open_file& file, std::span<const std::byte> range,
+                          std::uint32_t flags) {
     longpin_pin request = make_request(range, flags | LONGPIN_PIN_DRY_RUN);
     if (const int failed = file.call(LONGPIN_PIN, &request)) {
-        error why = refused(request, failed);
-        if (why.reason() == reason::none) {
-            throw error(why);
-        }
-        return why;
+        return refused(request, failed);
     }
     return footprint_of(request);
 }
 
-pin_info take(const detail::open_file& file, std::span<const std::byte> range,
-              const pin_options& options, std::uint32_t flags) {
-    longpin_pin request = make_request(range, flags);
-    request.cookie = options.cookie;
-    if (const int failed = file.call(LONGPIN_PIN, &request)) {
-        throw refused(request, failed);
+// A refusal is an answer; other errors are none.
+check_result answer(const result<footprint>& tried) {
+    if (tried) {
+        return *tried;
     }
-    return {.handle = request.out_handle,
-            .address = request.addr,
-            .length = request.length,
-            .cookie = request.cookie,
-            .writable = (flags & LONGPIN_PIN_WRITE) != 0,
-            .footprint = footprint_of(request)};
+    if (tried.error().reason() == reason::none) {
+        detail::raise(tried.error());
+    }
+    return tried.error();
 }
 
 } // namespace
 
-device::device(const std::string& path) {
-    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg)
-    const int descriptor = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
-    if (descriptor < 0) {
+device::device(const std::string& path) : device(try_open(path).value()) {}
+
+result<device> device::try_open(const std::string& path) {
+    auto file = std::make_shared<const detail::open_file>(path.c_str());
+    if (file->descriptor() < 0) {
         const int failed = errno;
-        throw error(failed, "open " + path, detail::explain_open(path, failed));
+        return error(failed, "open " + path, detail::explain_open(path, failed));
     }
-    *this = adopt(descriptor);
+    return device(std::move(file));
 }
 
 device::device(std::shared_ptr<const detail::open_file> file) noexcept : file_(std::move(file)) {}
@@ -100,7 +90,7 @@ device device::adopt(int descriptor) {
 
 const detail::open_file& device::file() const {
     if (!file_) {
-        throw std::logic_error("longpin::device: used after it was moved from");
+        detail::misused("longpin::device: used after it was moved from");
     }
     return *file_;
 }
@@ -110,35 +100,73 @@ int device::native_handle() const {
 }
 
 device_info device::info() const {
+    return try_info().value();
+}
+
+result<device_info> device::try_info() const {
     longpin_info request{};
     request.size = sizeof(request);
     if (const int failed = file().call(LONGPIN_INFO, &request)) {
-        throw detail::failure(LONGPIN_INFO, failed, "ask the module what it offers");
+        return detail::failure(LONGPIN_INFO, failed, "ask the module what it offers");
     }
     const std::span version(request.out_version);
-    return {.version{version.begin(), std::ranges::find(version, '\0')},
-            .page_size = request.out_page_size,
-            .pin_flags = request.out_pin_flags,
-            .memlock = make_usage(request.out_memlock_used, request.out_memlock_limit),
-            .pinned = make_usage(request.out_max_pages_used, request.out_max_pages_limit),
-            .pins = make_usage(request.out_max_pins_used, request.out_max_pins_limit),
-            .user_pinned =
-                make_usage(request.out_max_user_pages_used, request.out_max_user_pages_limit)};
+    return device_info{
+        .version{version.begin(), std::ranges::find(version, '\0')},
+        .page_size = request.out_page_size,
+        .pin_flags = request.out_pin_flags,
+        .memlock = make_usage(request.out_memlock_used, request.out_memlock_limit),
+        .pinned = make_usage(request.out_max_pages_used, request.out_max_pages_limit),
+        .pins = make_usage(request.out_max_pins_used, request.out_max_pins_limit),
+        .user_pinned =
+            make_usage(request.out_max_user_pages_used, request.out_max_user_pages_limit)};
+}
+
+result<longpin::pin> device::take(std::span<const std::byte> range, const pin_options& options,
+                                  std::uint32_t flags) const {
+    longpin_pin request = make_request(range, flags);
+    request.cookie = options.cookie;
+    if (const int failed = file().call(LONGPIN_PIN, &request)) {
+        return refused(request, failed);
+    }
+    return longpin::pin(file_, {.handle = request.out_handle,
+                                .address = request.addr,
+                                .length = request.length,
+                                .cookie = request.cookie,
+                                .writable = (flags & LONGPIN_PIN_WRITE) != 0,
+                                .footprint = footprint_of(request)});
 }
 
 longpin::pin device::pin(std::span<const std::byte> range, const pin_options& options) const {
-    return {file_, take(file(), range, options, 0)};
+    return try_pin(range, options).value();
+}
+
+result<longpin::pin> device::try_pin(std::span<const std::byte> range,
+                                     const pin_options& options) const {
+    return take(range, options, 0);
 }
 
 longpin::pin device::pin_writable(std::span<std::byte> range, const pin_options& options) const {
-    return {file_, take(file(), range, options, LONGPIN_PIN_WRITE)};
+    return try_pin_writable(range, options).value();
+}
+
+result<longpin::pin> device::try_pin_writable(std::span<std::byte> range,
+                                              const pin_options& options) const {
+    return take(range, options, LONGPIN_PIN_WRITE);
 }
 
 check_result device::check(std::span<const std::byte> range) const {
+    return answer(try_check(range));
+}
+
+result<footprint> device::try_check(std::span<const std::byte> range) const {
     return dry_run(file(), range, 0);
 }
 
 check_result device::check_writable(std::span<std::byte> range) const {
+    return answer(try_check_writable(range));
+}
+
+result<footprint> device::try_check_writable(std::span<std::byte> range) const {
     return dry_run(file(), range, LONGPIN_PIN_WRITE);
 }
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <longpin/error.hpp>
+#include <longpin/result.hpp>
+
+#include <stdexcept>
 
 namespace longpin {
 
@@ -84,6 +87,14 @@ std::optional<std::uint64_t> error::used() const noexcept {
 
 std::optional<std::uint64_t> error::asked() const noexcept {
     return is_limit(reason()) ? std::optional(contents_->facts.asked) : std::nullopt;
+}
+
+void detail::raise(const error& failure) {
+    throw error(failure);
+}
+
+void detail::misused(const char* what) {
+    throw std::logic_error(what);
 }
 
 } // namespace longpin

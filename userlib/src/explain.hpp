@@ -5,6 +5,7 @@
 
 #include <longpin/error.hpp>
 
+#include <cstddef>
 #include <string>
 
 #include <sys/types.h>
@@ -17,6 +18,9 @@ std::string explain(const refusal& facts, uid_t user);
 
 /// What an errno without a reason means, for the ioctl \p request.
 std::string explain(unsigned long request, int errno_value);
+
+/// Why \p size bytes could not be mapped; \p hugetlb: of reserved huge pages.
+std::string explain_map(int errno_value, std::size_t size, bool hugetlb);
 
 /// Why \p path could not be opened.
 std::string explain_open(const std::string& path, int errno_value);

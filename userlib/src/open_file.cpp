@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -15,8 +16,14 @@ ioctl_function ioctl_call = [](int descriptor, unsigned long request, void* argu
     return ::ioctl(descriptor, request, argument); // NOLINT(cppcoreguidelines-pro-type-vararg)
 };
 
+open_file::open_file(const char* path) noexcept
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg)
+    : descriptor_(::open(path, O_RDWR | O_CLOEXEC)) {}
+
 open_file::~open_file() {
-    ::close(descriptor_);
+    if (descriptor_ >= 0) {
+        ::close(descriptor_);
+    }
 }
 
 int open_file::call(unsigned long request, void* argument) const noexcept {

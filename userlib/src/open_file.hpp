@@ -11,7 +11,12 @@ namespace longpin::detail {
 /// Owns a file descriptor: closes it at the end. The device and its pins share one.
 class open_file {
 public:
+    /// Takes a file descriptor over.
     explicit open_file(int descriptor) noexcept : descriptor_(descriptor) {}
+
+    /// Opens a file, closed on exec. If that fails, the descriptor is negative and errno
+    /// tells why.
+    explicit open_file(const char* path) noexcept;
 
     open_file(const open_file&) = delete;
     open_file& operator=(const open_file&) = delete;

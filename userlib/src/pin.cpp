@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <longpin/pin.hpp>
 
+#include "list_extents.hpp"
 #include "open_file.hpp"
 
 #include <longpin/error.hpp>
@@ -8,9 +9,6 @@
 
 #include <fmt/format.h>
 
-#include <array>
-#include <cerrno>
-#include <stdexcept>
 #include <utility>
 
 #include <linux/longpin.h>
@@ -20,8 +18,8 @@ namespace longpin {
 namespace {
 
 // Moves bytes between a buffer and the held pages.
-void copy(const detail::open_file& file, std::uint32_t handle, std::uint32_t flags,
-          std::uint64_t offset, std::span<const std::byte> buffer) {
+result<void> copy(const detail::open_file& file, std::uint32_t handle, std::uint32_t flags,
+                  std::uint64_t offset, std::span<const std::byte> buffer) {
     longpin_copy request{};
     request.size = sizeof(request);
     request.flags = flags;
@@ -31,11 +29,12 @@ void copy(const detail::open_file& file, std::uint32_t handle, std::uint32_t fla
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): the kernel wants a number
     request.buffer = reinterpret_cast<std::uintptr_t>(buffer.data());
     if (const int failed = file.call(LONGPIN_COPY, &request)) {
-        throw detail::failure(LONGPIN_COPY, failed,
-                              fmt::format("{} {} at offset {} of pin {}",
-                                          flags == LONGPIN_COPY_WRITE ? "write" : "read",
-                                          format_size(buffer.size()), offset, handle));
+        return detail::failure(LONGPIN_COPY, failed,
+                               fmt::format("{} {} at offset {} of pin {}",
+                                           flags == LONGPIN_COPY_WRITE ? "write" : "read",
+                                           format_size(buffer.size()), offset, handle));
     }
+    return {};
 }
 
 } // namespace
@@ -64,7 +63,7 @@ pin::operator bool() const noexcept {
 
 const detail::open_file& pin::file() const {
     if (!file_) {
-        throw std::logic_error("longpin::pin: used while it holds nothing");
+        detail::misused("longpin::pin: used while it holds nothing");
     }
     return *file_;
 }
@@ -90,78 +89,78 @@ const longpin::footprint& pin::footprint() const {
 }
 
 pin_info pin::query() const {
+    return try_query().value();
+}
+
+result<pin_info> pin::try_query() const {
     longpin_query request{};
     request.size = sizeof(request);
     request.handle = info_.handle;
     if (const int failed = file().call(LONGPIN_QUERY, &request)) {
-        throw detail::failure(LONGPIN_QUERY, failed, fmt::format("query pin {}", info_.handle));
+        return detail::failure(LONGPIN_QUERY, failed, fmt::format("query pin {}", info_.handle));
     }
-    return {.handle = request.handle,
-            .address = request.out_addr,
-            .length = request.out_length,
-            .cookie = request.out_cookie,
-            .writable = (request.out_pin_flags & LONGPIN_PIN_WRITE) != 0,
-            .footprint{.kinds = static_cast<memory_kind>(request.out_kinds),
-                       .pages = request.out_pages,
-                       .runs = request.out_runs,
-                       .bookkeeping = request.out_bookkeeping}};
+    return pin_info{.handle = request.handle,
+                    .address = request.out_addr,
+                    .length = request.out_length,
+                    .cookie = request.out_cookie,
+                    .writable = (request.out_pin_flags & LONGPIN_PIN_WRITE) != 0,
+                    .footprint{.kinds = static_cast<memory_kind>(request.out_kinds),
+                               .pages = request.out_pages,
+                               .runs = request.out_runs,
+                               .bookkeeping = request.out_bookkeeping}};
 }
 
 void pin::read(std::uint64_t offset, std::span<std::byte> buffer) const {
-    copy(file(), info_.handle, 0, offset, buffer);
+    try_read(offset, buffer).value();
+}
+
+result<void> pin::try_read(std::uint64_t offset, std::span<std::byte> buffer) const {
+    return copy(file(), info_.handle, 0, offset, buffer);
 }
 
 void pin::write(std::uint64_t offset, std::span<const std::byte> buffer) const {
-    copy(file(), info_.handle, LONGPIN_COPY_WRITE, offset, buffer);
+    try_write(offset, buffer).value();
 }
 
-std::vector<extent> pin::extents() const {
-    std::array<longpin_extent, 256> page{};
-    std::vector<extent> result;
-    longpin_extents request{};
-    request.size = sizeof(request);
-    request.handle = info_.handle;
-    request.count = page.size();
-    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): the kernel wants a number
-    request.buffer = reinterpret_cast<std::uintptr_t>(page.data());
+result<void> pin::try_write(std::uint64_t offset, std::span<const std::byte> buffer) const {
+    return copy(file(), info_.handle, LONGPIN_COPY_WRITE, offset, buffer);
+}
 
-    while (request.offset < length()) {
-        const auto attempted = [&] {
-            return fmt::format("list the extents of pin {} from offset {}", info_.handle,
-                               request.offset);
-        };
-        if (const int failed = file().call(LONGPIN_EXTENTS, &request)) {
-            throw detail::failure(LONGPIN_EXTENTS, failed, attempted());
-        }
-        if (request.out_next <= request.offset || request.out_count > page.size()) {
-            throw error(EPROTO, attempted(), "the module's answer makes no sense; report this");
-        }
-        for (const longpin_extent& one : std::span(page).first(request.out_count)) {
-            result.push_back({one.offset, one.length, one.phys});
-        }
-        request.offset = request.out_next;
-    }
-    return result;
+extent_range pin::extents() const {
+    static_cast<void>(file());
+    return {file_, info_.handle, info_.length};
+}
+
+result<extent_page> pin::try_extents(std::uint64_t offset, std::span<extent> buffer) const {
+    return detail::list_extents(file(), info_.handle, info_.length, offset, buffer);
 }
 
 void pin::unpin() {
-    longpin_unpin request{};
-    request.size = sizeof(request);
-    request.handle = info_.handle;
-    if (const int failed = file().call(LONGPIN_UNPIN, &request)) {
-        throw detail::failure(LONGPIN_UNPIN, failed, fmt::format("unpin pin {}", info_.handle));
+    try_unpin().value();
+}
+
+result<void> pin::try_unpin() {
+    static_cast<void>(file());
+    if (const int failed = end()) {
+        return detail::failure(LONGPIN_UNPIN, failed, fmt::format("unpin pin {}", info_.handle));
     }
     file_.reset();
+    return {};
 }
 
 void pin::reset() noexcept {
     if (file_) {
-        longpin_unpin request{};
-        request.size = sizeof(request);
-        request.handle = info_.handle;
-        file_->call(LONGPIN_UNPIN, &request);
+        end();
         file_.reset();
     }
+}
+
+// Asks the kernel to end the pin, which is not empty. Returns 0 or the errno.
+int pin::end() noexcept {
+    longpin_unpin request{};
+    request.size = sizeof(request);
+    request.handle = info_.handle;
+    return file_->call(LONGPIN_UNPIN, &request);
 }
 
 std::uint32_t pin::detach() {

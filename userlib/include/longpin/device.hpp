@@ -4,6 +4,7 @@
 #include <longpin/error.hpp>
 #include <longpin/export.hpp>
 #include <longpin/pin.hpp>
+#include <longpin/result.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -14,6 +15,10 @@
 #include <variant>
 
 namespace longpin {
+
+namespace detail {
+class pinned_memory;
+}
 
 /// A limit and how much of it is used.
 struct usage {
@@ -32,7 +37,12 @@ struct device_info {
     usage user_pinned;           ///< bytes pinned by the caller's user (max_user_pages)
 };
 
-/// How a pin is to be made.
+/// How a pin is to be made. The cookie leads from a handle back to what the program
+/// knows it by, in another process too that was handed the open file:
+///
+///     longpin::pin pin = device.pin(ring, {.cookie = ring_number});
+///     ...
+///     rings[pin.query().cookie].complete();
 struct pin_options {
     std::uint64_t cookie = 0; ///< for the caller's own use; pin::query() gives it back
 };
@@ -44,7 +54,11 @@ using check_result = std::variant<footprint, error>;
 /// it is closed when the last of them is gone. Move-only; an object that was moved from
 /// may be assigned and destroyed, every other member throws std::logic_error.
 ///
-/// Const members may be called by several threads at once.
+/// What the try_ members return, and what they throw all the same, is told at result.
+///
+/// Thread safety: const members may be called by several threads at once, also while
+/// others use or destroy pins made from the device. Assignment and destruction need the
+/// object for themselves. Different devices are independent of each other.
 class LONGPIN_EXPORT device {
 public:
     static constexpr const char* default_path = "/dev/longpin";
@@ -53,8 +67,12 @@ public:
     /// \throws error  ENOENT: the module is not loaded; EACCES: the caller may not
     explicit device(const std::string& path = default_path);
 
+    /// As the constructor, for programs without exceptions.
+    [[nodiscard]] static result<device> try_open(const std::string& path = default_path);
+
     /// Takes over a file descriptor that was opened elsewhere (and received over a
     /// socket, say).
+    /// \throws std::bad_alloc  the descriptor is still the caller's then
     static device adopt(int descriptor);
 
     device(device&&) noexcept = default;
@@ -70,6 +88,9 @@ public:
     /// \throws error  ENOTTY: the file is not a longpin device
     [[nodiscard]] device_info info() const;
 
+    /// As info(), for programs without exceptions.
+    [[nodiscard]] result<device_info> try_info() const;
+
     /// Holds every page that \p range touches, for reading. Needs no alignment. All or
     /// nothing.
     /// \throws error  EFAULT, EOPNOTSUPP: the memory may not be pinned so; ENOMEM: a
@@ -77,10 +98,18 @@ public:
     [[nodiscard]] longpin::pin pin(std::span<const std::byte> range,
                                    const pin_options& options = {}) const;
 
+    /// As pin(), for programs without exceptions.
+    [[nodiscard]] result<longpin::pin> try_pin(std::span<const std::byte> range,
+                                               const pin_options& options = {}) const;
+
     /// The same for a holder that will also write to the pages, as a device does that
     /// receives data. The mapping must be writable.
     [[nodiscard]] longpin::pin pin_writable(std::span<std::byte> range,
                                             const pin_options& options = {}) const;
+
+    /// As pin_writable(), for programs without exceptions.
+    [[nodiscard]] result<longpin::pin> try_pin_writable(std::span<std::byte> range,
+                                                        const pin_options& options = {}) const;
 
     /// Dry run of pin(): holds nothing. Pages that are not there yet are brought in, as
     /// by a real call.
@@ -88,13 +117,23 @@ public:
     /// \throws error  a failure that is no answer to the question (no reason given)
     [[nodiscard]] check_result check(std::span<const std::byte> range) const;
 
+    /// The same for programs without exceptions. Every failure is an error object:
+    /// with reason::none it is no answer to the question.
+    [[nodiscard]] result<footprint> try_check(std::span<const std::byte> range) const;
+
     /// Dry run of pin_writable().
     [[nodiscard]] check_result check_writable(std::span<std::byte> range) const;
 
+    /// As check_writable(), for programs without exceptions.
+    [[nodiscard]] result<footprint> try_check_writable(std::span<std::byte> range) const;
+
 private:
+    friend class detail::pinned_memory;
     explicit device(std::shared_ptr<const detail::open_file> file) noexcept;
 
     [[nodiscard]] const detail::open_file& file() const;
+    [[nodiscard]] result<longpin::pin> take(std::span<const std::byte> range,
+                                            const pin_options& options, std::uint32_t flags) const;
 
     std::shared_ptr<const detail::open_file> file_;
 };

@@ -55,7 +55,8 @@ struct refusal {
 /// the kernel gave one, its reason. what() is the whole sentence for people: what was
 /// attempted, what stands in the way, and what to do about it.
 ///
-/// Copying does not throw. Safe to read from several threads.
+/// Copying does not throw. Const members may be called by several threads at once, and
+/// copies are independent.
 class LONGPIN_EXPORT error : public std::system_error {
 public:
     /// \param errno_value  the errno of the failed call

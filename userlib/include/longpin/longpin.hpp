@@ -7,6 +7,13 @@
 ///
 ///     longpin::device device;
 ///     longpin::pin held = device.pin(std::as_bytes(std::span(buffer)));
+///
+/// Memory of the program's own is mapped and pinned at once:
+///
+///     longpin::pinned_buffer buffer(device, 1U << 20U);
+///
+/// Failures are exceptions, longpin::error; the members whose names begin with try_
+/// return them instead, for programs without exceptions.
 #pragma once
 
 #include <longpin/device.hpp>
@@ -14,5 +21,8 @@
 #include <longpin/extent.hpp>
 #include <longpin/memory_kind.hpp>
 #include <longpin/pin.hpp>
+#include <longpin/pinned_allocator.hpp>
+#include <longpin/pinned_buffer.hpp>
+#include <longpin/result.hpp>
 #include <longpin/size.hpp>
 #include <longpin/version.hpp>

@@ -4,18 +4,14 @@
 #include <longpin/export.hpp>
 #include <longpin/extent.hpp>
 #include <longpin/memory_kind.hpp>
+#include <longpin/result.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <vector>
 
 namespace longpin {
-
-namespace detail {
-class open_file;
-}
 
 /// What a pin holds, or would hold.
 struct footprint {
@@ -49,8 +45,13 @@ struct pin_info {
 /// After fork() both processes have the object, and the pin ends when the first of
 /// them destroys it: the child should detach() its copy, or leave by exec or _exit.
 ///
-/// Const members may be called by several threads at once; the others need the object
-/// for themselves.
+/// What the try_ members return, and what they throw all the same, is told at result.
+///
+/// Thread safety: const members may be called by several threads at once, write() too;
+/// overlapping copies happen in no certain order. The other members need the object for
+/// themselves: a pin has one owner, and hands itself over by a move that the two threads
+/// order. Different pins, also of one device, are independent of each other and of the
+/// device object.
 class LONGPIN_EXPORT pin {
 public:
     /// Takes the pin over, and leaves \p other empty.
@@ -85,6 +86,9 @@ public:
     /// \throws error  ENOENT: the handle was unpinned by other means
     [[nodiscard]] pin_info query() const;
 
+    /// As query(), for programs without exceptions.
+    [[nodiscard]] result<pin_info> try_query() const;
+
     /// Copies from the held pages, as a device would: what is mapped at address() now
     /// does not matter.
     /// \param offset  first byte, counted from the start of the pin
@@ -92,19 +96,36 @@ public:
     /// \throws error  EINVAL: empty, or beyond the end
     void read(std::uint64_t offset, std::span<std::byte> buffer) const;
 
+    /// As read(), for programs without exceptions.
+    [[nodiscard]] result<void> try_read(std::uint64_t offset, std::span<std::byte> buffer) const;
+
     /// Copies to the held pages, as a device would.
     /// \param offset  first byte, counted from the start of the pin
     /// \param buffer  must not be empty nor reach beyond the pin's end
     /// \throws error  EINVAL: empty, or beyond the end; EPERM: the pin is not writable
     void write(std::uint64_t offset, std::span<const std::byte> buffer) const;
 
-    /// Lists the physically contiguous stretches, in the order of their offsets.
-    [[nodiscard]] std::vector<extent> extents() const;
+    /// As write(), for programs without exceptions.
+    [[nodiscard]] result<void> try_write(std::uint64_t offset,
+                                         std::span<const std::byte> buffer) const;
+
+    /// The physically contiguous stretches, in the order of their offsets. Asks the
+    /// kernel while it is iterated over, which throws its errors.
+    [[nodiscard]] extent_range extents() const;
+
+    /// The same for programs without exceptions: lists as many as \p buffer has room for.
+    /// \param offset  where to start, counted from the start of the pin; the first extent
+    ///                listed begins there
+    [[nodiscard]] result<extent_page> try_extents(std::uint64_t offset,
+                                                  std::span<extent> buffer) const;
 
     /// Ends the pin: on return the pages are released and the charge is undone.
     /// \throws error  ENOENT: the handle was unpinned by other means. The object
     ///                keeps the handle then, until reset() or detach().
     void unpin();
+
+    /// As unpin(), for programs without exceptions.
+    [[nodiscard]] result<void> try_unpin();
 
     /// Ends the pin, if one is held, and ignores failure.
     void reset() noexcept;
@@ -119,6 +140,7 @@ private:
     pin(std::shared_ptr<const detail::open_file> file, const pin_info& info) noexcept;
 
     [[nodiscard]] const detail::open_file& file() const;
+    int end() noexcept;
 
     std::shared_ptr<const detail::open_file> file_; // empty: no pin is held
     pin_info info_;

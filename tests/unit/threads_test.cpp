@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT
+// What the library says of threads, for ThreadSanitizer to judge. Catch2's assertions are
+// for one thread, so the others count what went wrong.
+#include "fake_kernel.hpp"
+
+#include <longpin/longpin.hpp>
+
+#include <catch2/catch.hpp>
+
+#include <array>
+#include <atomic>
+#include <barrier>
+#include <cerrno>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace {
+
+constexpr std::size_t threads = 4;
+constexpr std::size_t rounds = 100;
+
+/// Counts what a thread found to be wrong. Orders nothing, so that it hides no race.
+class mistakes {
+public:
+    void expect(bool so) noexcept { count_.fetch_add(so ? 0 : 1, std::memory_order_relaxed); }
+
+    [[nodiscard]] int count() const noexcept { return count_.load(std::memory_order_relaxed); }
+
+private:
+    std::atomic<int> count_ = 0;
+};
+
+/// Runs \p work(i, mistakes) in \p threads threads that begin together. Returns how many
+/// mistakes they found.
+template <typename Work>
+int at_once(Work work) {
+    mistakes found;
+    std::barrier begin(std::ptrdiff_t{threads});
+    {
+        std::vector<std::jthread> running;
+        running.reserve(threads);
+        for (std::size_t i = 0; i < threads; ++i) {
+            running.emplace_back([&, i] {
+                begin.arrive_and_wait();
+                try {
+                    work(i, found);
+                } catch (const std::exception&) {
+                    found.expect(false);
+                }
+            });
+        }
+    }
+    return found.count();
+}
+
+/// Hands pins from thread to thread.
+class queue {
+public:
+    void put(longpin::pin pin) {
+        const std::scoped_lock lock(mutex_);
+        pins_.push_back(std::move(pin));
+        filled_.notify_one();
+    }
+
+    longpin::pin take() {
+        std::unique_lock lock(mutex_);
+        filled_.wait(lock, [&] { return !pins_.empty(); });
+        longpin::pin pin = std::move(pins_.front());
+        pins_.pop_front();
+        return pin;
+    }
+
+private:
+    std::mutex mutex_;
+    std::condition_variable filled_;
+    std::deque<longpin::pin> pins_;
+};
+
+} // namespace
+
+TEST_CASE("threads: several threads pin and unpin on one device at once") {
+    const fake_kernel kernel;
+    const longpin::device device = fake_kernel::open();
+    CHECK(at_once([&](std::size_t, mistakes& found) {
+              std::vector<std::byte> memory(5000);
+              for (std::size_t i = 0; i < rounds; ++i) {
+                  longpin::pin pin = device.pin_writable(memory);
+                  const longpin::pin other = device.pin(memory);
+                  found.expect(pin.handle() != other.handle());
+                  found.expect(device.info().page_size == 4096);
+                  found.expect(std::holds_alternative<longpin::footprint>(device.check(memory)));
+                  pin.unpin();
+              }
+          }) == 0);
+    CHECK(kernel.pins.empty());
+    CHECK(kernel.count(LONGPIN_UNPIN) == 2 * threads * rounds);
+}
+
+TEST_CASE("threads: several threads use one pin at once by its const members") {
+    const fake_kernel kernel;
+    std::vector<std::byte> memory(10 * fake_kernel::page_size, std::byte{1});
+    const longpin::pin pin = fake_kernel::open().pin_writable(memory, {.cookie = 5});
+    CHECK(at_once([&](std::size_t own, mistakes& found) {
+              std::vector<std::byte> bytes(100);
+              const auto part = own * bytes.size();
+              for (std::size_t i = 0; i < rounds; ++i) {
+                  pin.read(part, bytes);
+                  found.expect(bytes.front() == std::byte{1});
+                  pin.write(part, bytes);
+                  found.expect(pin && pin.query().cookie == 5 && pin.length() == memory.size());
+                  std::uint64_t next = 0;
+                  for (const longpin::extent& extent : pin.extents()) {
+                      next = extent.offset + extent.length;
+                  }
+                  found.expect(next == pin.length());
+              }
+          }) == 0);
+}
+
+TEST_CASE("threads: pins are handed from thread to thread, and each ends once") {
+    const fake_kernel kernel;
+    std::optional<longpin::device> device = fake_kernel::open();
+    std::array<queue, threads> queues;
+    // A ring: each thread makes pins for the next, and ends those of the one before.
+    CHECK(at_once([&](std::size_t own, mistakes& found) {
+              const std::vector<std::byte> memory(1);
+              queue& mine = queues.at(own);
+              queue& next = queues.at((own + 1) % threads);
+              for (std::size_t i = 0; i < rounds; ++i) {
+                  next.put(device->pin(memory));
+                  const longpin::pin pin = mine.take();
+                  found.expect(pin.query().handle == pin.handle());
+              }
+          }) == 0);
+    CHECK(kernel.pins.empty());
+    CHECK(kernel.count(LONGPIN_UNPIN) == threads * rounds);
+}
+
+TEST_CASE("threads: the device object may go while threads hold its pins, and its file goes last") {
+    const fake_kernel kernel;
+    const std::vector<std::byte> memory(1);
+    for (std::size_t i = 0; i < rounds; ++i) {
+        std::array<int, 2> ends{};
+        REQUIRE(::pipe2(ends.data(), O_NONBLOCK) == 0);
+        std::optional<longpin::device> device = longpin::device::adopt(ends[1]);
+        std::array<std::optional<longpin::pin>, threads> pins;
+        for (std::optional<longpin::pin>& pin : pins) {
+            pin = device->pin(memory);
+        }
+        REQUIRE(at_once([&](std::size_t own, mistakes& found) {
+                    if (own == 0) {
+                        device.reset();
+                    }
+                    std::optional<longpin::pin>& pin = pins.at(own);
+                    found.expect(pin->query().length == 1);
+                    pin.reset();
+                }) == 0);
+        char byte = 0;
+        REQUIRE(::read(ends[0], &byte, 1) == 0); // the other end is closed
+        ::close(ends[0]);
+    }
+    CHECK(kernel.pins.empty());
+}
+
+TEST_CASE("threads: each thread may have a device of its own") {
+    const fake_kernel kernel;
+    CHECK(at_once([&](std::size_t, mistakes& found) {
+              const std::vector<std::byte> memory(1);
+              for (std::size_t i = 0; i < rounds; ++i) {
+                  longpin::device device = fake_kernel::open();
+                  const longpin::pin pin = device.pin(memory);
+                  device = fake_kernel::open();
+                  found.expect(pin.query().length == 1);
+              }
+          }) == 0);
+    CHECK(kernel.pins.empty());
+}
+
+TEST_CASE("threads: one error is read and copied by several threads at once") {
+    fake_kernel kernel;
+    kernel.fail(LONGPIN_PIN, EOPNOTSUPP, {.why = longpin::reason::fsdax, .bad_address = 4096});
+    const std::vector<std::byte> memory(1);
+    const auto tried = fake_kernel::open().try_pin(memory);
+    REQUIRE_FALSE(tried);
+    CHECK(at_once([&](std::size_t, mistakes& found) {
+              for (std::size_t i = 0; i < rounds; ++i) {
+                  const longpin::error copy = tried.error(); // NOLINT: to copy is the test
+                  found.expect(copy.bad_address() == 4096);
+                  found.expect(std::string_view(copy.what()) == tried.error().what());
+              }
+          }) == 0);
+}
+
+TEST_CASE("threads: copies of one allocator serve several threads at once") {
+    const fake_kernel kernel;
+    using allocator = longpin::pinned_allocator<int>;
+    std::optional<allocator> first(fake_kernel::open());
+    CHECK(at_once([&](std::size_t, mistakes& found) {
+              const allocator mine = *first;
+              for (std::size_t i = 0; i < rounds; ++i) {
+                  const std::vector<int, allocator> numbers(100, 1, mine);
+                  found.expect(mine.pin_of(numbers.data()).query().length == 100 * sizeof(int));
+              }
+          }) == 0);
+    first.reset();
+    CHECK(kernel.pins.empty());
+}
