@@ -130,15 +130,20 @@ guest_tests = --timeout 900 --add tests/guest/run:/longpin/run-tests --add tests
 
 .PHONY: test-guest
 test-guest: all
-	tests/part guest-$(KERNEL) $(guest) --name test-$(KERNEL) --timeout 900 \
-		--add build/user/tests/longpin-guest-tests:/longpin/bin/longpin-guest-tests \
-		--add tests/guest/run:/longpin/run-tests -- /longpin/run-tests $(if $(FILTER),'$(FILTER)')
+	tests/part guest-$(KERNEL) $(guest) --name test-$(KERNEL) $(guest_tests) -- \
+		/longpin/run-tests $(if $(FILTER),'$(FILTER)')
+
+.PHONY: parity
+parity: all ## boot a guest and print what longpin, RDMA, io_uring and V4L2 accept, side by side
+	$(guest) --name parity-$(KERNEL) $(guest_tests) -- sh -c '/longpin/run-tests "parity*" && cat /run/longpin/parity.md' \
+		>/dev/null || { cat build/run/parity-$(KERNEL)/output.log; exit 1; }
+	sed -n '/^| memory/,$$p' build/run/parity-$(KERNEL)/output.log | tee build/parity-$(KERNEL).md
 
 # ---- the source
 
 scripts = $(shell grep -rlE "^\#!/bin/(ba)?sh" qemu tests driver .ci)
 cxx := $(wildcard userlib/include/longpin/*.hpp userlib/*/*.[ch]pp tests/*/*.[ch]pp tests/guest/support/*.[ch]pp)
-c := $(wildcard driver/*.[ch] userlib/examples/*.c tests/unit/*.[ch])
+c := $(wildcard driver/*.[ch] userlib/examples/*.c tests/unit/*.[ch] tests/guest/*.c)
 
 .PHONY: lint
 lint: user deps-lint ## check style and find mistakes, without running anything

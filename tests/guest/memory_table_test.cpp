@@ -1,37 +1,17 @@
 // SPDX-License-Identifier: MIT
 // The contract's memory table, a test case a row: what may be pinned, what may not, and why.
 // What is expected of a row follows from one function, expected().
-#include "support/child.hpp"
-#include "support/mapping.hpp"
+#include "support/backings.hpp"
 
 #include <catch2/catch.hpp>
 
 #include <cerrno>
 #include <cstring>
-#include <fcntl.h>
-#include <functional>
-#include <libdrm/drm.h>
-#include <sys/ioctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#include <string_view>
 
 using namespace guest;
 
 namespace {
-
-/// What a row is about.
-enum class backing_kind {
-    anonymous,
-    shmem,
-    hugetlb,
-    private_file,
-    shared_file,
-    device_dax,
-    fs_dax,
-    secret,
-    io,
-    pfnmap,
-};
 
 struct outcome {
     int err;
@@ -61,18 +41,6 @@ outcome expected(backing_kind kind, bool write, int protection) {
             return {EOPNOTSUPP, LONGPIN_REASON_DIRTY_TRACKING, 0};
         }
         return {0, 0, LONGPIN_KIND_FILE};
-    }
-}
-
-/// Two stretches of a mapping that are looked at: its first and its last pages.
-constexpr std::size_t looked_at = 4 * page;
-
-void fill_ends(const mapping& memory) {
-    for (const std::size_t start : {std::size_t{0}, memory.length() - looked_at}) {
-        for (std::size_t i = 0; i < looked_at; i += 8) {
-            const std::uint64_t word = pattern(1, start + i);
-            std::memcpy(memory.at(start + i), &word, 8);
-        }
     }
 }
 
@@ -155,205 +123,134 @@ void check_refused(const raw_device& device, const mapping& memory, bool write,
     CHECK(device.info().out_max_pins_used == 0);
 }
 
-void check_row(backing_kind kind, const std::function<mapping()>& map,
-               int protection = PROT_READ | PROT_WRITE) {
+void check_row(std::string_view name) {
+    const memory_backing& row = memory_backing_named(name);
     for (const bool write : {false, true}) {
         INFO((write ? "pin for writing" : "pin for reading"));
         const raw_device device;
-        mapping memory = map();
-        const outcome wanted = expected(kind, write, protection);
+        mapping memory = row.map();
+        const outcome wanted = expected(row.kind, write, row.protection);
         if (wanted.err) {
             check_refused(device, memory, write, wanted);
         } else {
-            check_allowed(device, std::move(memory), write, protection, wanted.kind);
+            check_allowed(device, std::move(memory), write, row.protection, wanted.kind);
         }
     }
 }
 
-/// As given, with the pattern at both ends.
-mapping filled(mapping memory) {
-    fill_ends(memory);
-    return memory;
-}
-
-mapping map_file(const std::string& directory, int flags, int protection = PROT_READ | PROT_WRITE,
-                 std::size_t length = 2 * MiB) {
-    const file data = temporary_file(directory, length);
-    {
-        const mapping writable(length, PROT_READ | PROT_WRITE, MAP_SHARED, data.get());
-        fill_ends(writable);
-    }
-    return {length, protection, flags, data.get()};
-}
-
-mapping map_hugetlb(std::size_t length, int size_flag, int sharing) {
-    return filled(
-        {length, PROT_READ | PROT_WRITE, sharing | MAP_ANONYMOUS | MAP_HUGETLB | size_flag});
-}
-
-constexpr int huge_2m = 21 << MAP_HUGE_SHIFT;
-constexpr int huge_1g = 30 << MAP_HUGE_SHIFT;
-
 } // namespace
 
 TEST_CASE("memory table: anonymous 4 KiB pages are pinned") {
-    check_row(backing_kind::anonymous, [] {
-        mapping memory = mapping::anonymous(64 * page);
-        REQUIRE(::madvise(memory.data(), memory.length(), MADV_NOHUGEPAGE) == 0);
-        return filled(std::move(memory));
-    });
+    check_row("anonymous, 4 KiB pages");
 }
 
 TEST_CASE("memory table: anonymous memory that was never touched is pinned") {
-    check_row(backing_kind::anonymous, [] { return mapping::anonymous(64 * page); });
+    check_row("anonymous, never touched");
 }
 
 TEST_CASE("memory table: transparent huge pages are pinned") {
-    check_row(backing_kind::anonymous, [] {
-        mapping memory = mapping::anonymous(8 * MiB);
-        REQUIRE(::madvise(memory.data(), memory.length(), MADV_HUGEPAGE) == 0);
-        memory.fill();
-        return memory;
-    });
+    check_row("anonymous, huge pages");
 }
 
 TEST_CASE("memory table: read-only anonymous memory is pinned for reading only") {
-    check_row(
-        backing_kind::anonymous,
-        [] {
-            mapping memory = filled(mapping::anonymous(16 * page));
-            memory.protect(PROT_READ);
-            return memory;
-        },
-        PROT_READ);
+    check_row("anonymous, read-only");
 }
 
 TEST_CASE("memory table: shared anonymous memory is pinned") {
-    check_row(backing_kind::shmem, [] { return filled(mapping::shared_anonymous(64 * page)); });
+    check_row("shared anonymous");
 }
 
 TEST_CASE("memory table: memfd memory is pinned") {
-    check_row(backing_kind::shmem, [] {
-        const file data(::memfd_create("test", MFD_CLOEXEC));
-        REQUIRE(::ftruncate(data.get(), 64 * page) == 0);
-        return filled({64 * page, PROT_READ | PROT_WRITE, MAP_SHARED, data.get()});
-    });
+    check_row("memfd");
 }
 
 TEST_CASE("memory table: a shared tmpfs file is pinned") {
-    check_row(backing_kind::shmem, [] { return map_file("/dev/shm", MAP_SHARED); });
+    check_row("tmpfs file, shared");
 }
 
 TEST_CASE("memory table: private 2 MiB hugetlb pages are pinned") {
-    check_row(backing_kind::hugetlb, [] { return map_hugetlb(4 * MiB, huge_2m, MAP_PRIVATE); });
+    check_row("hugetlb 2 MiB, private");
 }
 
 TEST_CASE("memory table: shared 2 MiB hugetlb pages are pinned") {
-    check_row(backing_kind::hugetlb, [] { return map_hugetlb(4 * MiB, huge_2m, MAP_SHARED); });
+    check_row("hugetlb 2 MiB, shared");
 }
 
 TEST_CASE("memory table: a 1 GiB hugetlb page is pinned") {
-    check_row(backing_kind::hugetlb, [] { return map_hugetlb(GiB, huge_1g, MAP_PRIVATE); });
+    check_row("hugetlb 1 GiB");
 }
 
 TEST_CASE("memory table: of a private ext4 mapping the process's own copy is pinned") {
-    check_row(backing_kind::private_file, [] { return map_file(backing("ext4"), MAP_PRIVATE); });
+    check_row("ext4 file, private");
 }
 
 TEST_CASE("memory table: of a private XFS mapping the process's own copy is pinned") {
-    check_row(backing_kind::private_file, [] { return map_file(backing("xfs"), MAP_PRIVATE); });
+    check_row("XFS file, private");
 }
 
 TEST_CASE("memory table: of a private tmpfs mapping the process's own copy is pinned") {
-    check_row(backing_kind::private_file, [] { return map_file("/dev/shm", MAP_PRIVATE); });
+    check_row("tmpfs file, private");
 }
 
 TEST_CASE("memory table: a private read-only mapping of a file is pinned for reading only") {
-    check_row(
-        backing_kind::private_file, [] { return map_file(backing("xfs"), MAP_PRIVATE, PROT_READ); },
-        PROT_READ);
+    check_row("XFS file, private, read-only");
 }
 
 TEST_CASE("memory table: a shared ext4 mapping without DAX is pinned for reading only") {
-    check_row(backing_kind::shared_file, [] { return map_file(backing("ext4"), MAP_SHARED); });
+    check_row("ext4 file, shared");
 }
 
 TEST_CASE("memory table: a shared XFS mapping without DAX is pinned for reading only") {
-    check_row(backing_kind::shared_file, [] { return map_file(backing("xfs"), MAP_SHARED); });
+    check_row("XFS file, shared");
 }
 
 TEST_CASE("memory table: a shared read-only mapping of a file is pinned for reading only") {
-    check_row(
-        backing_kind::shared_file, [] { return map_file(backing("ext4"), MAP_SHARED, PROT_READ); },
-        PROT_READ);
+    check_row("ext4 file, shared, read-only");
 }
 
 TEST_CASE("memory table: device-DAX with 2 MiB alignment is pinned") {
-    check_row(backing_kind::device_dax, [] { return filled(map_devdax("devdax_2m", 64 * MiB)); });
+    check_row("device-DAX 2 MiB");
 }
 
 TEST_CASE("memory table: device-DAX with 4 KiB alignment is pinned") {
-    check_row(backing_kind::device_dax, [] { return filled(map_devdax("devdax_4k", 8 * MiB)); });
+    check_row("device-DAX 4 KiB");
 }
 
 TEST_CASE("memory table: device-DAX with 1 GiB alignment is pinned") {
-    check_row(backing_kind::device_dax, [] { return filled(map_devdax("devdax_1g", GiB)); });
+    check_row("device-DAX 1 GiB");
 }
 
 TEST_CASE("memory table: fs-DAX on XFS is refused") {
-    check_row(backing_kind::fs_dax, [] { return map_file(backing("xfs_dax"), MAP_SHARED); });
+    check_row("fs-DAX on XFS");
 }
 
 TEST_CASE("memory table: fs-DAX on ext4 is refused") {
-    check_row(backing_kind::fs_dax, [] { return map_file(backing("ext4_dax"), MAP_SHARED); });
+    check_row("fs-DAX on ext4");
 }
 
 TEST_CASE("memory table: a private fs-DAX mapping is refused, as by the kernel's own pinners") {
-    check_row(backing_kind::fs_dax, [] { return map_file(backing("xfs_dax"), MAP_PRIVATE); });
+    check_row("fs-DAX on XFS, private");
 }
 
 TEST_CASE("memory table: secret memory is refused") {
-    check_row(backing_kind::secret, [] {
-        const file data(static_cast<int>(::syscall(SYS_memfd_secret, 0)));
-        REQUIRE(data.get() >= 0); // the guest boots with secretmem.enable=1
-        REQUIRE(::ftruncate(data.get(), 4 * page) == 0);
-        return mapping(4 * page, PROT_READ | PROT_WRITE, MAP_SHARED, data.get());
-    });
+    check_row("secret memory");
 }
 
 TEST_CASE("memory table: device registers are refused") {
-    check_row(backing_kind::io, [] {
-        // The BIOS area below 1 MiB is the part of /dev/mem that anyone with a PC may map.
-        const file memory = open_file("/dev/mem", O_RDWR);
-        return mapping(4 * page, PROT_READ | PROT_WRITE, MAP_SHARED, memory.get(), 0xf0000);
-    });
+    check_row("device registers (/dev/mem)");
 }
 
 TEST_CASE("memory table: a mapping of bare page frames is refused") {
-    check_row(backing_kind::pfnmap, [] {
-        // A buffer of the vgem driver: VM_PFNMAP, and not VM_IO.
-        const file card = open_file("/dev/dri/card0", O_RDWR);
-        drm_mode_create_dumb buffer{};
-        buffer.width = 64;
-        buffer.height = 64;
-        buffer.bpp = 32;
-        REQUIRE(::ioctl(card.get(), DRM_IOCTL_MODE_CREATE_DUMB, &buffer) == 0);
-        drm_mode_map_dumb place{};
-        place.handle = buffer.handle;
-        REQUIRE(::ioctl(card.get(), DRM_IOCTL_MODE_MAP_DUMB, &place) == 0);
-        return mapping(buffer.size, PROT_READ | PROT_WRITE, MAP_SHARED, card.get(),
-                       static_cast<off_t>(place.offset));
-    });
+    check_row("bare page frames (vgem)");
 }
 
 TEST_CASE("memory table: a range with a hole is refused at the hole") {
     const raw_device device;
-    const mapping memory = mapping::anonymous(8 * page);
-    memory.unmap_part(3 * page, 2 * page);
+    const mapping memory = memory_backing_named("a range with a hole").map();
     longpin_pin answer{};
     CHECK(device.pin(memory.at(10), 8 * page - 10, 0, answer) == EFAULT);
     CHECK(answer.out_reason == LONGPIN_REASON_HOLE);
-    CHECK(answer.out_bad_addr == reinterpret_cast<std::uintptr_t>(memory.at(3 * page)));
+    CHECK(answer.out_bad_addr == reinterpret_cast<std::uintptr_t>(memory.at(hole_offset)));
     CHECK(vm_pin() == 0);
 }
 

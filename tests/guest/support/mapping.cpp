@@ -42,6 +42,20 @@ void mapping::unmap() {
     }
 }
 
+mapping mapping::keep(std::size_t offset, std::size_t length) {
+    mapping kept;
+    kept.address_ = address_ + offset;
+    kept.length_ = length;
+    if (offset > 0) {
+        unmap_part(0, offset);
+    }
+    if (offset + length < length_) {
+        unmap_part(offset + length, length_ - offset - length);
+    }
+    release();
+    return kept;
+}
+
 void mapping::unmap_part(std::size_t offset, std::size_t length) const {
     if (::munmap(address_ + offset, length) != 0) {
         throw std::system_error(errno, std::generic_category(), "munmap");

@@ -47,6 +47,13 @@ public:
     void fill(std::uint64_t seed = 1) const;
 
     void unmap();
+
+    /// Forgets the mapping, which lives on or was moved.
+    void release() { address_ = nullptr; }
+
+    /// Keeps that part of the mapping, unmaps the rest, and leaves this object empty.
+    mapping keep(std::size_t offset, std::size_t length);
+
     void unmap_part(std::size_t offset, std::size_t length) const;
     void protect(int protection) const;
 

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: MIT
+// What the kernel does to memory meanwhile parts no process from its pin: the page that the
+// mapping shows is the page that the pin holds, by its physical address and by its content.
+#include "support/child.hpp"
+#include "support/mapping.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+using namespace guest;
+
+namespace {
+
+/// The physical addresses behind the mappings of the process that makes the object, of
+/// /proc/self/pagemap.
+class page_table {
+public:
+    /// 0 if no page is present.
+    [[nodiscard]] std::uint64_t physical_address(const std::byte* address) const {
+        const auto number = reinterpret_cast<std::uintptr_t>(address) / page;
+        std::uint64_t entry = 0;
+        if (::pread(pagemap_.get(), &entry, sizeof(entry),
+                    static_cast<off_t>(number * sizeof(entry))) != sizeof(entry)) {
+            throw std::runtime_error("/proc/self/pagemap");
+        }
+        constexpr std::uint64_t present = 1ULL << 63U;
+        constexpr std::uint64_t frame = (1ULL << 55U) - 1;
+        return (entry & present) != 0 ? (entry & frame) * page : 0;
+    }
+
+private:
+    file pagemap_ = open_file("/proc/self/pagemap", O_RDONLY);
+};
+
+std::uint64_t physical_address(const std::byte* address) {
+    return page_table().physical_address(address);
+}
+
+/// A pin of a mapping, page-aligned, and all that has to be so afterwards.
+class held {
+public:
+    explicit held(const mapping& memory, std::uint32_t flags = LONGPIN_PIN_WRITE)
+        : handle_(device_.must_pin(memory.data(), memory.length(), flags)), flags_(flags) {}
+
+    /// The mapping at \p address shows the pages of the pin.
+    void check_coherent(std::byte* address) const {
+        const page_table table;
+        std::size_t apart = 0;
+        std::size_t length = 0;
+        for (const longpin_extent& extent : device_.extents(handle_)) {
+            for (std::size_t i = 0; i < extent.length; i += page) {
+                std::byte* const here = address + extent.offset + i;
+                *static_cast<volatile std::byte*>(here); // brought in, if it was not
+                apart += table.physical_address(here) != extent.phys + i ? 1U : 0U;
+            }
+            length += extent.length;
+        }
+        CHECK(apart == 0);
+
+        // And the content, both ways.
+        std::vector<std::byte> copy(length);
+        std::memset(address, ++round_, length);
+        REQUIRE(device_.read(handle_, 0, copy.data(), length) == 0);
+        CHECK(std::memcmp(copy.data(), address, length) == 0);
+        if ((flags_ & LONGPIN_PIN_WRITE) != 0) {
+            std::memset(copy.data(), ++round_, length);
+            REQUIRE(device_.write(handle_, 0, copy.data(), length) == 0);
+            CHECK(std::memcmp(copy.data(), address, length) == 0);
+        }
+    }
+
+private:
+    raw_device device_;
+    std::uint32_t handle_;
+    std::uint32_t flags_;
+    mutable unsigned char round_ = 0;
+};
+
+mapping small_pages(std::size_t length) {
+    mapping memory = mapping::anonymous(length);
+    REQUIRE(::madvise(memory.data(), length, MADV_NOHUGEPAGE) == 0);
+    memory.fill();
+    return memory;
+}
+
+/// Transparent huge pages, aligned, and really huge.
+mapping huge_pages(std::size_t length) {
+    mapping memory = mapping::anonymous(length + 2 * MiB);
+    const auto start = reinterpret_cast<std::uintptr_t>(memory.data());
+    const std::size_t before = (2 * MiB - start % (2 * MiB)) % (2 * MiB);
+    // Give back what is not aligned, so that the object is the aligned part alone.
+    mapping aligned = memory.keep(before, length);
+    REQUIRE(::madvise(aligned.data(), length, MADV_HUGEPAGE) == 0);
+    aligned.fill();
+    // One page structure for 2 MiB: the physical addresses are in one piece.
+    REQUIRE(physical_address(aligned.at(2 * MiB - page)) ==
+            physical_address(aligned.data()) + 2 * MiB - page);
+    return aligned;
+}
+
+/// Swap on compressed memory, for as long as the object lives.
+class swap_space {
+public:
+    swap_space() {
+        REQUIRE(std::system("/usr/sbin/modprobe zram && echo 64M > /sys/block/zram0/disksize && "
+                            "mkswap /dev/zram0 > /dev/null && swapon /dev/zram0") == 0);
+    }
+    ~swap_space() { (void)!std::system("swapoff /dev/zram0; rmmod zram"); }
+    swap_space(const swap_space&) = delete;
+    swap_space& operator=(const swap_space&) = delete;
+    swap_space(swap_space&&) = delete;
+    swap_space& operator=(swap_space&&) = delete;
+};
+
+/// Asks for pages to be moved to a NUMA node; returns how many are there afterwards.
+std::size_t move_to_node(const mapping& memory, int node) {
+    const std::size_t count = memory.length() / page;
+    std::vector<void*> pages(count);
+    for (std::size_t i = 0; i < count; i++) {
+        pages[i] = memory.at(i * page);
+    }
+    const std::vector<int> nodes(count, node);
+    std::vector<int> status(count);
+    constexpr int move = 1 << 1; // MPOL_MF_MOVE
+    ::syscall(SYS_move_pages, 0, count, pages.data(), nodes.data(), status.data(), move);
+    ::syscall(SYS_move_pages, 0, count, pages.data(), nullptr, status.data(), 0);
+    return static_cast<std::size_t>(std::count(status.begin(), status.end(), node));
+}
+
+} // namespace
+
+TEST_CASE("coherence: migration between NUMA nodes") {
+    const mapping other = small_pages(32 * page);
+    const mapping memory = small_pages(32 * page);
+    const held pin(memory);
+    // What is not pinned is moved to and fro; the pinned pages stay where they are.
+    const std::size_t on_node_0 = move_to_node(memory, 0);
+    for (const int node : {0, 1, 0}) {
+        CHECK(move_to_node(other, node) == 32);
+        CHECK(move_to_node(memory, node) == (node == 0 ? on_node_0 : 32 - on_node_0));
+        pin.check_coherent(memory.data());
+    }
+}
+
+TEST_CASE("coherence: NUMA balancing") {
+    REQUIRE(write_line("/proc/sys/kernel/numa_balancing", "1") == 0);
+    const mapping memory = small_pages(64 * page);
+    const held pin(memory);
+    // Run on each CPU in turn for longer than the scanner's period.
+    for (unsigned i = 0; i < 20; i++) {
+        cpu_set_t cpus;
+        CPU_ZERO(&cpus);
+        CPU_SET(i % 2, &cpus);
+        REQUIRE(::sched_setaffinity(0, sizeof(cpus), &cpus) == 0);
+        const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
+        while (std::chrono::steady_clock::now() < until) {
+            memory.fill(i);
+        }
+    }
+    pin.check_coherent(memory.data());
+    REQUIRE(write_line("/proc/sys/kernel/numa_balancing", "0") == 0);
+}
+
+TEST_CASE("coherence: protecting the mapping and opening it again") {
+    const mapping memory = small_pages(16 * page);
+    const held pin(memory);
+    pin.check_coherent(memory.data());
+    memory.protect(PROT_READ);
+    memory.protect(PROT_NONE);
+    memory.protect(PROT_READ | PROT_WRITE);
+    pin.check_coherent(memory.data());
+}
+
+TEST_CASE("coherence: moving the mapping by mremap") {
+    mapping memory = small_pages(16 * page);
+    const held pin(memory);
+    const mapping target = mapping::anonymous(16 * page);
+    void* const moved = ::mremap(memory.data(), memory.length(), memory.length(),
+                                 MREMAP_MAYMOVE | MREMAP_FIXED, target.data());
+    REQUIRE(moved == target.data());
+    memory.release();
+    pin.check_coherent(target.data());
+}
+
+TEST_CASE("coherence: a fork, with the child still there and after it") {
+    const mapping memory = small_pages(16 * page);
+    const held pin(memory);
+    gate done;
+    {
+        const child forked([&] { done.pass(); });
+        pin.check_coherent(memory.data());
+        done.open();
+    }
+    pin.check_coherent(memory.data());
+}
+
+TEST_CASE("coherence: a fork after a pin for reading") {
+    const mapping memory = small_pages(16 * page);
+    const held pin(memory, 0);
+    gate done;
+    const child forked([&] { done.pass(); });
+    pin.check_coherent(memory.data());
+    done.open();
+}
+
+TEST_CASE("coherence: the child of a fork gets copies, and can't change what is pinned") {
+    const raw_device device;
+    const mapping memory = small_pages(4 * page);
+    const std::uint32_t handle = device.must_pin(memory.data(), 4 * page, LONGPIN_PIN_WRITE);
+    const std::uint64_t pinned = device.extents(handle).at(0).phys;
+    const std::uint64_t in_child_page = in_child([&] {
+        *memory.at(0) = std::byte{1};
+        return physical_address(memory.data());
+    });
+    CHECK(in_child_page != pinned);
+    CHECK(physical_address(memory.data()) == pinned);
+}
+
+TEST_CASE("coherence: MADV_FREE and then a write") {
+    const mapping memory = small_pages(16 * page);
+    const held pin(memory);
+    REQUIRE(::madvise(memory.data(), memory.length(), MADV_FREE) == 0);
+    REQUIRE(write_line("/proc/sys/vm/drop_caches", "3") == 0);
+    pin.check_coherent(memory.data());
+}
+
+TEST_CASE("coherence: swap-out pressure") {
+    const swap_space swap;
+    // MADV_PAGEOUT asks for the pages; other memory shows that it works here.
+    const mapping other = small_pages(64 * page);
+    const mapping memory = small_pages(64 * page);
+    const held pin(memory);
+    REQUIRE(::madvise(other.data(), other.length(), MADV_PAGEOUT) == 0);
+    CHECK(physical_address(other.data()) == 0); // it went out
+    REQUIRE(::madvise(memory.data(), memory.length(), MADV_PAGEOUT) == 0);
+    pin.check_coherent(memory.data());
+}
+
+TEST_CASE("coherence: compaction") {
+    const mapping memory = small_pages(256 * page);
+    const held pin(memory);
+    // Holes all around, so that there is something to compact.
+    const mapping around = small_pages(2048 * page);
+    for (std::size_t i = 0; i < 2048; i += 2) {
+        REQUIRE(::madvise(around.at(i * page), page, MADV_DONTNEED) == 0);
+    }
+    REQUIRE(write_line("/proc/sys/vm/compact_memory", "1") == 0);
+    pin.check_coherent(memory.data());
+}
+
+TEST_CASE("coherence: merging of equal pages (KSM)") {
+    const std::string ksm = "/sys/kernel/mm/ksm/";
+    const mapping memory = mapping::anonymous(8 * page);
+    const mapping twin = mapping::anonymous(8 * page);
+    for (const mapping* each : {&memory, &twin}) {
+        REQUIRE(::madvise(each->data(), each->length(), MADV_NOHUGEPAGE) == 0);
+        std::memset(each->data(), 0x3c, each->length());
+        REQUIRE(::madvise(each->data(), each->length(), MADV_MERGEABLE) == 0);
+    }
+    const held pin(memory);
+    REQUIRE(write_line(ksm + "pages_to_scan", "1000") == 0);
+    REQUIRE(write_line(ksm + "sleep_millisecs", "1") == 0);
+    REQUIRE(write_line(ksm + "run", "1") == 0);
+    // The twin's pages are merged with each other: KSM is at work.
+    CHECK(eventually([&] { return std::stoul(read_line(ksm + "pages_sharing")) >= 7; }));
+    REQUIRE(write_line(ksm + "run", "0") == 0);
+    pin.check_coherent(memory.data());
+    REQUIRE(write_line(ksm + "run", "2") == 0); // unmerge
+}
+
+TEST_CASE("coherence: a huge page is split by a partial unmap and a partial protection") {
+    const mapping memory = huge_pages(4 * MiB);
+    const raw_device device;
+    const std::uint32_t handle = device.must_pin(memory.data(), MiB, LONGPIN_PIN_WRITE);
+    const std::uint64_t pinned = device.extents(handle).at(0).phys;
+    memory.unmap_part(MiB, MiB);
+    REQUIRE(::mprotect(memory.at(MiB / 2), MiB / 2, PROT_READ) == 0);
+    const page_table table;
+    for (std::size_t i = 0; i < MiB; i += page) {
+        REQUIRE(table.physical_address(memory.at(i)) == pinned + i);
+    }
+    std::memset(memory.data(), 0x2a, MiB / 2);
+    std::vector<char> copy(MiB / 2);
+    REQUIRE(device.read(handle, 0, copy.data(), copy.size()) == 0);
+    CHECK(copy == std::vector<char>(MiB / 2, 0x2a));
+}
+
+TEST_CASE("coherence: small pages that are to be collapsed into a huge one") {
+    const mapping whole = mapping::anonymous(4 * MiB);
+    REQUIRE(::madvise(whole.data(), whole.length(), MADV_NOHUGEPAGE) == 0);
+    whole.fill();
+    const held pin(whole);
+    REQUIRE(::madvise(whole.data(), whole.length(), MADV_HUGEPAGE) == 0);
+    constexpr int madv_collapse = 25; // Linux 6.1
+    // A pinned page can't be moved, so this has to fail; if it did not, the check would tell.
+    CHECK(::madvise(whole.data(), whole.length(), madv_collapse) == -1);
+    pin.check_coherent(whole.data());
+}
