@@ -139,6 +139,10 @@ parity: all ## boot a guest and print what longpin, RDMA, io_uring and V4L2 acce
 		>/dev/null || { cat build/run/parity-$(KERNEL)/output.log; exit 1; }
 	sed -n '/^| memory/,$$p' build/run/parity-$(KERNEL)/output.log | tee build/parity-$(KERNEL).md
 
+.PHONY: readme
+readme: parity ## put the table of make parity into README.md
+	sed -i -e '/^<!-- parity -->/,/^<!-- \/parity -->/{//!d}' -e '/^<!-- parity -->/r build/parity-$(KERNEL).md' README.md
+
 # ---- the source
 
 scripts = $(shell grep -rlE "^\#!/bin/(ba)?sh" qemu tests driver .ci)
