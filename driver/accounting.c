@@ -72,8 +72,10 @@ static struct longpin_user *lookup_user(struct user_struct *wanted)
 
 	lockdep_assert_held(&users_lock);
 
-	hash_for_each_possible(users, user, node,
-			       (unsigned long)wanted) if (user->user == wanted) return user;
+	hash_for_each_possible(users, user, node, (unsigned long)wanted) {
+		if (user->user == wanted)
+			return user;
+	}
 	return NULL;
 }
 

@@ -22,45 +22,44 @@ bool reads_pattern(const raw_device& device, std::uint32_t handle, std::size_t l
     return device.read(handle, 0, copy.data(), length) == 0 && has_pattern(copy.data(), length);
 }
 
-void send_descriptor(int socket, int descriptor) {
-    char byte = 0;
-    iovec data{&byte, 1};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-    msghdr message{};
-    message.msg_iov = &data;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof(control);
-    cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
-    if (::sendmsg(socket, &message, 0) != 1) {
-        throw std::runtime_error("sendmsg");
+/// A message of one byte with room for a descriptor.
+class descriptor_message {
+public:
+    descriptor_message() {
+        message_.msg_iov = &data_;
+        message_.msg_iovlen = 1;
+        message_.msg_control = control_;
+        message_.msg_controllen = sizeof(control_);
     }
-}
 
-file receive_descriptor(int socket) {
-    char byte = 0;
-    iovec data{&byte, 1};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-    msghdr message{};
-    message.msg_iov = &data;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof(control);
-    if (::recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != 1) {
-        throw std::runtime_error("recvmsg");
+    void send(int socket, int descriptor) {
+        cmsghdr* const header = CMSG_FIRSTHDR(&message_);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof(int));
+        std::memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
+        if (::sendmsg(socket, &message_, 0) != 1) {
+            throw std::runtime_error("sendmsg");
+        }
     }
-    const cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    if (header == nullptr) {
-        throw std::runtime_error("no descriptor came");
+
+    file receive(int socket) {
+        const cmsghdr* header = nullptr;
+        if (::recvmsg(socket, &message_, MSG_CMSG_CLOEXEC) != 1 ||
+            (header = CMSG_FIRSTHDR(&message_)) == nullptr) {
+            throw std::runtime_error("no descriptor came");
+        }
+        int descriptor = -1;
+        std::memcpy(&descriptor, CMSG_DATA(header), sizeof(int));
+        return file(descriptor);
     }
-    int descriptor = -1;
-    std::memcpy(&descriptor, CMSG_DATA(header), sizeof(int));
-    return file(descriptor);
-}
+
+private:
+    char byte_ = 0;
+    iovec data_{&byte_, 1};
+    alignas(cmsghdr) char control_[CMSG_SPACE(sizeof(int))] = {};
+    msghdr message_{};
+};
 
 void exec_busybox(const char* applet) {
     ::execl("/usr/bin/busybox", applet, nullptr);
@@ -192,14 +191,14 @@ TEST_CASE("lifetime: a file passed over a socket keeps the pins, even while it i
         const mapping memory = mapping::anonymous(4 * page);
         memory.fill();
         const std::uint32_t made = device.must_pin(memory.data(), 4 * page);
-        send_descriptor(near.get(), device.descriptor());
+        descriptor_message().send(near.get(), device.descriptor());
         return made;
     });
     CHECK(pinned_pages() == held_before + 4);
     {
-        const raw_device device(receive_descriptor(far.get()));
+        const raw_device device(descriptor_message().receive(far.get()));
         CHECK(reads_pattern(device, handle, 4 * page));
-        send_descriptor(near.get(), device.descriptor());
+        descriptor_message().send(near.get(), device.descriptor());
     }
     CHECK(pinned_pages() == held_before + 4);
     far.close(); // the message is dropped, and the file with it

@@ -42,6 +42,22 @@ TEST_CASE("a pin covers the pages that its range touches, wherever the range sta
     }
 }
 
+TEST_CASE("the last page that a process can map is pinned, and the one behind it is a hole") {
+    const raw_device device;
+    // The kernel keeps the page below 2^47 to itself.
+    auto* const last = reinterpret_cast<std::byte*>((1ULL << 47U) - 2 * page);
+    REQUIRE(::mmap(last, page, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == last);
+    longpin_pin answer{};
+    CHECK(device.pin(last, page, LONGPIN_PIN_WRITE, answer) == 0);
+    CHECK(answer.out_pages == 1);
+    CHECK(device.pin(last + page - 1, 1, LONGPIN_PIN_WRITE, answer) == 0);
+    CHECK(device.pin(last + page - 1, 2, LONGPIN_PIN_WRITE, answer) == EFAULT);
+    CHECK(answer.out_reason == LONGPIN_REASON_HOLE);
+    CHECK(answer.out_bad_addr == reinterpret_cast<std::uintptr_t>(last + page));
+    REQUIRE(::munmap(last, page) == 0);
+}
+
 TEST_CASE("QUERY gives back the cookie and the flags") {
     const raw_device device;
     const mapping memory = mapping::anonymous(page);

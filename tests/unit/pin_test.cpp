@@ -18,7 +18,6 @@ TEST_CASE("A pin can be moved without throwing, and not be copied") {
     STATIC_REQUIRE(std::is_nothrow_move_assignable_v<longpin::pin>);
     STATIC_REQUIRE_FALSE(std::is_copy_constructible_v<longpin::pin>);
     STATIC_REQUIRE_FALSE(std::is_copy_assignable_v<longpin::pin>);
-    SUCCEED("it compiled");
 }
 
 TEST_CASE("A pin ends with its object") {
