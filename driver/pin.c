@@ -161,20 +161,19 @@ static int copy_within_page(struct page *page, size_t offset, size_t length, voi
 
 	if (PageHWPoison(page))
 		return -EHWPOISON;
-	if (write)
+
+	if (write) {
 		good -= copy_from_user(bounce, user, length);
-
-	kaddr = longpin_kmap(page);
-	if (write)
+		kaddr = longpin_kmap(page);
 		memcpy(kaddr + offset, bounce, good);
-	else
-		memcpy(bounce, kaddr + offset, length);
-	if (write)
 		flush_dcache_page(page);
-	longpin_kunmap(page, kaddr);
-
-	if (!write)
+		longpin_kunmap(page, kaddr);
+	} else {
+		kaddr = longpin_kmap(page);
+		memcpy(bounce, kaddr + offset, length);
+		longpin_kunmap(page, kaddr);
 		good -= copy_to_user(user, bounce, length);
+	}
 	return good < length ? -EFAULT : 0;
 }
 
