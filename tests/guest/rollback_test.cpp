@@ -6,6 +6,8 @@
 #include <catch2/catch.hpp>
 
 #include <cerrno>
+#include <sys/stat.h>
+#include <unistd.h>
 
 using namespace guest;
 
@@ -74,6 +76,19 @@ TEST_CASE("rollback: a failure behind device-DAX lets the device go again") {
     CHECK(pinned_pages() == held_before);
     CHECK(vm_pin() == 0);
     // That nothing holds the device is shown when it is unbound, at the end of the guest's run.
+}
+
+TEST_CASE("rollback: a write pin of a file that is refused allocates no block of it") {
+    const file data = temporary_file(backing("ext4"), page);
+    REQUIRE(::ftruncate(data.get(), 64 * page) == 0); // a hole behind the first page
+    const mapping memory(64 * page, PROT_READ | PROT_WRITE, MAP_SHARED, data.get());
+    struct stat before {};
+    struct stat after {};
+    REQUIRE(::fstat(data.get(), &before) == 0);
+    const raw_device device;
+    CHECK(device.pin(memory.data(), memory.length(), LONGPIN_PIN_WRITE) == EOPNOTSUPP);
+    REQUIRE(::fstat(data.get(), &after) == 0);
+    CHECK(after.st_blocks == before.st_blocks);
 }
 
 TEST_CASE("rollback: a handle that was reserved for a failed pin is not in use") {
