@@ -113,7 +113,9 @@ public:
         REQUIRE(std::system("/usr/sbin/modprobe zram && echo 64M > /sys/block/zram0/disksize && "
                             "mkswap /dev/zram0 > /dev/null && swapon /dev/zram0") == 0);
     }
-    ~swap_space() { (void)!std::system("swapoff /dev/zram0; rmmod zram"); }
+    ~swap_space() {
+        [[maybe_unused]] const int code = std::system("swapoff /dev/zram0; rmmod zram");
+    }
     swap_space(const swap_space&) = delete;
     swap_space& operator=(const swap_space&) = delete;
     swap_space(swap_space&&) = delete;
