@@ -12,8 +12,8 @@
  *   all_pages           pages of every user, under the module parameter max_pages
  *   mm->pinned_vm       pages of the process, shown as VmPin, without a limit
  *
- * A count is compared with its limit and raised in one step, so that callers that race for the
- * last pages never pass the limit. The user's own come first: a request beyond them must not
+ * A count with a limit is raised by compare-and-exchange, so that callers that race for the
+ * last pages never pass it. The user's own come first: a request beyond them must not
  * take room from the others, not even for a moment.
  */
 #include <linux/atomic.h>
@@ -46,13 +46,13 @@ static atomic_long_t all_pages = ATOMIC_LONG_INIT(0);
  * struct longpin_user - a user who has pinned pages, or is about to
  * @node: in users, by the address of @user
  * @user: the kernel's object, with a reference
- * @pages: pages pinned; protected by users_lock
+ * @pages: pages pinned
  * @charges: charges and requests that use this struct; protected by users_lock
  */
 struct longpin_user {
 	struct hlist_node node;
 	struct user_struct *user;
-	unsigned long pages;
+	atomic_long_t pages;
 	unsigned long charges;
 };
 
@@ -123,28 +123,6 @@ static void put_user_entry(struct longpin_user *user)
 	}
 }
 
-/* Raise the user's pages unless that would pass @limit; *used is what they were. */
-static bool raise_user_pages(struct longpin_user *user, unsigned long pages, unsigned long limit,
-			     unsigned long *used)
-{
-	bool fits;
-
-	spin_lock(&users_lock);
-	*used = user->pages;
-	fits = pages <= limit && *used <= limit - pages;
-	if (fits)
-		user->pages += pages;
-	spin_unlock(&users_lock);
-	return fits;
-}
-
-static void lower_user_pages(struct longpin_user *user, unsigned long pages)
-{
-	spin_lock(&users_lock);
-	user->pages -= pages;
-	spin_unlock(&users_lock);
-}
-
 static unsigned long memlock_limit(void)
 {
 	unsigned long limit = rlimit(RLIMIT_MEMLOCK);
@@ -208,9 +186,9 @@ int longpin_charge(struct longpin_charge *charge, unsigned long pages, struct lo
 		goto out_put;
 	}
 	limit = page_limit(&max_user_pages);
-	if (!raise_user_pages(user, pages, limit, &used)) {
+	if (!raise_within(&user->pages, pages, limit, &used)) {
 		err = refuse_limit(why, LONGPIN_REASON_MAX_USER_PAGES, limit, used, pages);
-		goto out_unlock_memory;
+		goto out_lower_memlock;
 	}
 	limit = page_limit(&max_pages);
 	if (!raise_within(&all_pages, pages, limit, &used)) {
@@ -226,8 +204,8 @@ int longpin_charge(struct longpin_charge *charge, unsigned long pages, struct lo
 	return 0;
 
 out_lower_user:
-	lower_user_pages(user, pages);
-out_unlock_memory:
+	atomic_long_sub(pages, &user->pages);
+out_lower_memlock:
 	atomic_long_sub(pages, &user->user->locked_vm);
 out_put:
 	put_user_entry(user);
@@ -244,7 +222,7 @@ void longpin_uncharge(struct longpin_charge *charge)
 {
 	longpin_mm_pinned_add(charge->mm, -(long)charge->pages);
 	atomic_long_sub(charge->pages, &all_pages);
-	lower_user_pages(charge->user, charge->pages);
+	atomic_long_sub(charge->pages, &charge->user->pages);
 	atomic_long_sub(charge->pages, &charge->user->user->locked_vm);
 
 	mmdrop(charge->mm);
@@ -265,7 +243,8 @@ void longpin_accounting_info(struct longpin_info *info)
 	info->out_max_user_pages_limit = limit_in_bytes(page_limit(&max_user_pages));
 	spin_lock(&users_lock);
 	user = lookup_user(current_user());
-	info->out_max_user_pages_used = user ? (u64)user->pages << PAGE_SHIFT : 0;
+	info->out_max_user_pages_used =
+		user ? (u64)atomic_long_read(&user->pages) << PAGE_SHIFT : 0;
 	spin_unlock(&users_lock);
 	info->out_max_pages_limit = limit_in_bytes(page_limit(&max_pages));
 	info->out_max_pages_used = (u64)atomic_long_read(&all_pages) << PAGE_SHIFT;

@@ -7,7 +7,6 @@
  * pages were taken, because the mapping can change in between.
  */
 #include <linux/hugetlb.h>
-#include <linux/magic.h>
 #include <linux/sched/signal.h>
 #include <linux/stat.h>
 
