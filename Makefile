@@ -55,10 +55,14 @@ kbuild = $(MAKE) $(jobs) -C $(kdir) M=$(CURDIR)/$(driver) W=1 LONGPIN_UAPI=$(CUR
 .PHONY: modules
 modules: $(driver)/longpin.ko ## the module alone; KDIR=... builds it for another kernel than the guest's
 
-$(driver)/longpin.ko: $(sources) Makefile | deps
+define link_driver
 	mkdir -p $(driver)
 	find $(driver) -maxdepth 1 -type l -delete
 	ln -s $(CURDIR)/driver/* $(driver)/
+endef
+
+$(driver)/longpin.ko: $(sources) Makefile | deps
+	$(link_driver)
 	$(kbuild) modules
 	touch $@
 
@@ -167,9 +171,7 @@ deps-lint:
 .PHONY: sparse
 sparse: driver := build/driver/$(KERNEL)-sparse
 sparse: $(kernel)
-	mkdir -p $(driver)
-	find $(driver) -maxdepth 1 -type l -delete
-	ln -s $(CURDIR)/driver/* $(driver)/
+	$(link_driver)
 	$(kbuild) C=2 CF=-Wsparse-error modules
 
 .PHONY: format
