@@ -19,6 +19,7 @@
 #include <linux/sched/mm.h>
 #include <linux/uaccess.h>
 #include <linux/user_namespace.h>
+#include <net/genetlink.h>
 
 #include "kernel_features.h"
 
@@ -32,6 +33,29 @@
 
 #ifndef SECRETMEM_MAGIC /* 5.14 */
 #define SECRETMEM_MAGIC 0x5345434d
+#endif
+
+#ifndef NLA_POLICY_MIN /* 5.0 */
+#define NLA_POLICY_MIN(_type, _min) \
+	{                           \
+		.type = (_type)     \
+	}
+#endif
+
+/*
+ * The policy of a command: 5.10 has it with the command, as did kernels before 5.2, though without
+ * a length of its own. Those in between have one policy for the family.
+ */
+#ifdef LONGPIN_HAVE_GENL_OP_MAXATTR
+#define LONGPIN_GENL_OP(_cmd, _policy) \
+	.cmd = (_cmd), .policy = (_policy), .maxattr = ARRAY_SIZE(_policy) - 1
+#define LONGPIN_GENL_FAMILY_POLICY(_policy) .maxattr = 0
+#elif defined(LONGPIN_HAVE_GENL_FAMILY_POLICY)
+#define LONGPIN_GENL_OP(_cmd, _policy)	    .cmd = (_cmd)
+#define LONGPIN_GENL_FAMILY_POLICY(_policy) .maxattr = ARRAY_SIZE(_policy) - 1, .policy = (_policy)
+#else
+#define LONGPIN_GENL_OP(_cmd, _policy)	    .cmd = (_cmd), .policy = (_policy)
+#define LONGPIN_GENL_FAMILY_POLICY(_policy) .maxattr = ARRAY_SIZE(_policy) - 1
 #endif
 
 /* In the initial user namespace; without an audit record, since every caller is asked. */
@@ -173,6 +197,15 @@ static inline struct dev_pagemap *longpin_get_dev_pagemap(unsigned long pfn)
 	return get_dev_pagemap(pfn);
 #else
 	return get_dev_pagemap(pfn, NULL);
+#endif
+}
+
+static inline struct netlink_ext_ack *longpin_dump_extack(struct netlink_callback *cb)
+{
+#ifdef LONGPIN_HAVE_DUMP_EXTACK
+	return cb->extack;
+#else
+	return NULL;
 #endif
 }
 

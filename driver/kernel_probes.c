@@ -12,6 +12,7 @@
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/uaccess.h>
+#include <net/genetlink.h>
 
 int probe(struct mm_struct *mm, struct page **pages);
 int probe(struct mm_struct *mm, struct page **pages)
@@ -48,6 +49,14 @@ int probe(struct mm_struct *mm, struct page **pages)
 	return 0;
 #elif defined(PROBE_MAPPING_CAN_WRITEBACK)	  /* 5.10 */
 	return mapping_can_writeback(NULL);
+#elif defined(PROBE_GENL_OP_MAXATTR)		  /* 5.10 */
+	return ((struct genl_ops *)pages)->maxattr;
+#elif defined(PROBE_GENL_FAMILY_POLICY)		  /* 5.2 */
+	return !((struct genl_family *)pages)->policy;
+#elif defined(PROBE_GUARDED_GROUP)		  /* 6.7, 6.1.68 */
+	return ((struct genl_multicast_group *)pages)->flags & GENL_MCAST_CAP_SYS_ADMIN;
+#elif defined(PROBE_DUMP_EXTACK)		  /* 4.20 */
+	return !((struct netlink_callback *)pages)->extack;
 #else
 #error "kernel_probes.sh names a probe that is not here"
 #endif

@@ -7,21 +7,26 @@
  * list backwards. The answer goes out before the handle is published, so that a failure to
  * deliver it can still unwind, and nobody can unpin what was not yet answered.
  */
-#include <linux/capability.h>
 #include <linux/compat.h>
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/nospec.h>
-#include <linux/slab.h>
+#include <linux/seq_file.h>
+#include <linux/ktime.h>
 
 #include <linux/longpin.h>
+#include <linux/longpin_netlink.h>
 
 #include "accounting.h"
+#include "context.h"
 #include "kernel_compat.h"
+#include "netlink.h"
+#include "notes.h"
 #include "pin.h"
 #include "pin_table.h"
 #include "refusal.h"
+#include "statistics.h"
 
 #define PIN_FLAGS (LONGPIN_PIN_WRITE | LONGPIN_PIN_DRY_RUN)
 
@@ -54,7 +59,7 @@ static int answer(const struct longpin_call *call)
 	return copy_to_user(call->user, &call->args, call->size) ? -EFAULT : 0;
 }
 
-static int ioctl_info(struct longpin_pin_table *table, struct longpin_call *call)
+static int ioctl_info(struct longpin_context *context, struct longpin_call *call)
 {
 	struct longpin_info *info = &call->args.info;
 
@@ -64,7 +69,7 @@ static int ioctl_info(struct longpin_pin_table *table, struct longpin_call *call
 	info->out_pin_flags = PIN_FLAGS;
 	info->out_page_size = PAGE_SIZE;
 	longpin_accounting_info(info);
-	longpin_table_info(table, info);
+	longpin_table_info(&context->pins, info);
 	memset(info->out_version, 0, sizeof(info->out_version));
 	strscpy(info->out_version, LONGPIN_VERSION, sizeof(info->out_version));
 	return answer(call);
@@ -84,14 +89,15 @@ static int validate_pin(const struct longpin_pin *pin, struct longpin_refusal *w
 }
 
 /* Make the pin, answer, and publish it. On failure nothing is left but *why. */
-static int do_pin(struct longpin_pin_table *table, struct longpin_call *call,
+static int do_pin(struct longpin_context *context, struct longpin_call *call,
 		  struct longpin_refusal *why)
 {
 	struct longpin_pin *pin = &call->args.pin;
+	u64 started = ktime_get_ns();
 	struct pinned_range *range;
 	int err, handle;
 
-	handle = longpin_table_reserve(table, why);
+	handle = longpin_table_reserve(&context->pins, why);
 	if (handle < 0)
 		return handle;
 	range = pinned_range_create(pin, why);
@@ -99,25 +105,28 @@ static int do_pin(struct longpin_pin_table *table, struct longpin_call *call,
 		err = PTR_ERR(range);
 		goto out_remove;
 	}
+	range->context = context->id;
+	range->handle = handle;
 
 	pin->out_kinds = range->kinds;
-	pin->out_pages = range->runs.pages;
-	pin->out_runs = range->runs.runs;
-	pin->out_bookkeeping = pinned_range_bookkeeping(range);
+	pin->out_pages = range->footprint.pages;
+	pin->out_runs = range->footprint.runs;
+	pin->out_bookkeeping = range->footprint.bookkeeping;
 	if (!(pin->flags & LONGPIN_PIN_DRY_RUN))
 		pin->out_handle = handle;
 	err = answer(call);
 	if (err || pin->flags & LONGPIN_PIN_DRY_RUN)
 		goto out_release;
 
-	longpin_table_publish(table, handle, range);
+	longpin_note_pinned(range, ktime_get_ns() - started);
+	longpin_table_publish(&context->pins, range);
 	return 0;
 
 out_release:
 	pinned_range_release(range);
 	pinned_range_put(range);
 out_remove:
-	longpin_table_remove(table, handle);
+	longpin_table_remove(&context->pins, handle);
 	return err;
 }
 
@@ -136,7 +145,7 @@ static void set_refused(struct longpin_pin *pin, const struct longpin_refusal *w
 	pin->out_asked = why->asked;
 }
 
-static int ioctl_pin(struct longpin_pin_table *table, struct longpin_call *call)
+static int ioctl_pin(struct longpin_context *context, struct longpin_call *call)
 {
 	struct longpin_pin *pin = &call->args.pin;
 	struct longpin_refusal why = {};
@@ -145,7 +154,11 @@ static int ioctl_pin(struct longpin_pin_table *table, struct longpin_call *call)
 	set_refused(pin, &why);
 	err = validate_pin(pin, &why);
 	if (!err)
-		err = do_pin(table, call, &why);
+		err = do_pin(context, call, &why);
+	if (pin->flags & LONGPIN_PIN_DRY_RUN)
+		longpin_count_dry_run();
+	else if (err)
+		longpin_note_refused(context, pin, err, &why);
 	if (err) {
 		set_refused(pin, &why);
 		/* The errno stands even if its explanation can't be delivered. */
@@ -154,7 +167,7 @@ static int ioctl_pin(struct longpin_pin_table *table, struct longpin_call *call)
 	return err;
 }
 
-static int ioctl_unpin(struct longpin_pin_table *table, struct longpin_call *call)
+static int ioctl_unpin(struct longpin_context *context, struct longpin_call *call)
 {
 	const struct longpin_unpin *unpin = &call->args.unpin;
 	struct pinned_range *range;
@@ -162,7 +175,7 @@ static int ioctl_unpin(struct longpin_pin_table *table, struct longpin_call *cal
 
 	if (unpin->flags || unpin->__reserved)
 		return -EINVAL;
-	range = longpin_table_get(table, unpin->handle);
+	range = longpin_table_get(&context->pins, unpin->handle);
 	if (!range)
 		return -ENOENT;
 
@@ -173,18 +186,20 @@ static int ioctl_unpin(struct longpin_pin_table *table, struct longpin_call *cal
 	if (range->released) {
 		err = -ENOENT;
 	} else {
-		longpin_table_remove(table, unpin->handle);
+		longpin_table_remove(&context->pins, unpin->handle);
 		pinned_range_release(range);
 	}
 	up_write(&range->sem);
-	if (!err)
+	if (!err) {
+		longpin_note_unpinned(range, LONGPIN_CAUSE_UNPIN);
 		pinned_range_put(range); /* the table's reference */
+	}
 out_put:
 	pinned_range_put(range);
 	return err;
 }
 
-static int ioctl_query(struct longpin_pin_table *table, struct longpin_call *call)
+static int ioctl_query(struct longpin_context *context, struct longpin_call *call)
 {
 	struct longpin_query *query = &call->args.query;
 	struct pinned_range *range;
@@ -192,7 +207,7 @@ static int ioctl_query(struct longpin_pin_table *table, struct longpin_call *cal
 
 	if (query->flags || query->__reserved)
 		return -EINVAL;
-	range = longpin_table_get(table, query->handle);
+	range = longpin_table_get(&context->pins, query->handle);
 	if (!range)
 		return -ENOENT;
 	err = pinned_range_query(range, query);
@@ -200,7 +215,7 @@ static int ioctl_query(struct longpin_pin_table *table, struct longpin_call *cal
 	return err ? err : answer(call);
 }
 
-static int ioctl_copy(struct longpin_pin_table *table, struct longpin_call *call)
+static int ioctl_copy(struct longpin_context *context, struct longpin_call *call)
 {
 	const struct longpin_copy *copy = &call->args.copy;
 	struct pinned_range *range;
@@ -208,7 +223,7 @@ static int ioctl_copy(struct longpin_pin_table *table, struct longpin_call *call
 
 	if (copy->flags & ~LONGPIN_COPY_WRITE || copy->__reserved)
 		return -EINVAL;
-	range = longpin_table_get(table, copy->handle);
+	range = longpin_table_get(&context->pins, copy->handle);
 	if (!range)
 		return -ENOENT;
 	err = pinned_range_copy(range, copy);
@@ -216,7 +231,7 @@ static int ioctl_copy(struct longpin_pin_table *table, struct longpin_call *call
 	return err;
 }
 
-static int ioctl_extents(struct longpin_pin_table *table, struct longpin_call *call)
+static int ioctl_extents(struct longpin_context *context, struct longpin_call *call)
 {
 	struct longpin_extents *extents = &call->args.extents;
 	struct pinned_range *range;
@@ -226,7 +241,7 @@ static int ioctl_extents(struct longpin_pin_table *table, struct longpin_call *c
 		return -EINVAL;
 	extents->out_count = 0;
 	extents->out_next = 0;
-	range = longpin_table_get(table, extents->handle);
+	range = longpin_table_get(&context->pins, extents->handle);
 	if (!range)
 		return -ENOENT;
 	err = pinned_range_extents(range, extents);
@@ -245,7 +260,7 @@ struct longpin_op {
 	unsigned int cmd;
 	size_t size;
 	size_t min_size;
-	int (*fn)(struct longpin_pin_table *table, struct longpin_call *call);
+	int (*fn)(struct longpin_context *context, struct longpin_call *call);
 };
 
 #define OP(_cmd, _fn, _struct, _last)                    \
@@ -304,27 +319,36 @@ static long longpin_compat_ioctl(struct file *file, unsigned int cmd, unsigned l
 
 static int longpin_open(struct inode *inode, struct file *file)
 {
-	struct longpin_pin_table *table = kmalloc(sizeof(*table), GFP_KERNEL_ACCOUNT);
+	struct longpin_context *context = longpin_context_open();
 
-	if (!table)
-		return -ENOMEM;
-	longpin_table_init(table);
-	file->private_data = table;
+	if (IS_ERR(context))
+		return PTR_ERR(context);
+	file->private_data = context;
 	return nonseekable_open(inode, file);
 }
 
 /* The last reference to the open file is gone, so no ioctl is under way. */
 static int longpin_release(struct inode *inode, struct file *file)
 {
-	longpin_table_destroy(file->private_data);
-	kfree(file->private_data);
+	longpin_context_close(file->private_data);
 	return 0;
+}
+
+/* /proc/PID/fdinfo: which context it is, by netlink's number for it, and what it holds. */
+static void longpin_show_fdinfo(struct seq_file *to, struct file *file)
+{
+	struct longpin_context *context = file->private_data;
+	const struct longpin_table_totals totals = longpin_table_totals(&context->pins);
+
+	seq_printf(to, "longpin-context:\t%d\nlongpin-pins:\t%llu\nlongpin-pages:\t%llu\n",
+		   context->id, totals.pins, totals.pages);
 }
 
 static const struct file_operations longpin_fops = {
 	.owner = THIS_MODULE,
 	.open = longpin_open,
 	.release = longpin_release,
+	.show_fdinfo = longpin_show_fdinfo,
 	.unlocked_ioctl = longpin_ioctl,
 #ifdef CONFIG_COMPAT
 	.compat_ioctl = longpin_compat_ioctl,
@@ -339,19 +363,28 @@ static struct miscdevice longpin_device = {
 
 static int __init longpin_init(void)
 {
+	int err;
+
 	if (!device_mode || device_mode & ~0777) {
 		pr_err("longpin: device_mode %#o is not a set of permissions (0001 to 0777)\n",
 		       device_mode);
 		return -EINVAL;
 	}
 	longpin_device.mode = device_mode;
-	return misc_register(&longpin_device);
+	err = longpin_netlink_init();
+	if (err)
+		return err;
+	err = misc_register(&longpin_device);
+	if (err)
+		longpin_netlink_exit();
+	return err;
 }
 module_init(longpin_init);
 
 static void __exit longpin_exit(void)
 {
 	misc_deregister(&longpin_device);
+	longpin_netlink_exit();
 }
 module_exit(longpin_exit);
 

@@ -12,6 +12,7 @@
 
 #include <linux/longpin.h>
 
+#include "backing_file.h"
 #include "kernel_compat.h"
 #include "memory_kind.h"
 #include "refusal.h"
@@ -122,6 +123,7 @@ int longpin_classify(struct mm_struct *mm, unsigned long addr, bool write,
 		return longpin_refuse_at(why, -EFAULT, LONGPIN_REASON_NOT_READABLE, addr);
 	}
 
+	segment->vma = vma;
 	segment->end = vma->vm_end;
 	segment->kind = kind_of(vma);
 	segment->gup_flags = gup_flags_for(vma, write);
@@ -134,31 +136,43 @@ int longpin_classify(struct mm_struct *mm, unsigned long addr, bool write,
  * @last: its last byte
  * @write: for LONGPIN_PIN_WRITE
  * @first: filled on success: the mapping at @addr
+ * @file: NULL; set to a description of the file behind the first mapping that has one, which is
+ *	the caller's to free, whatever is returned
  * @why: filled on refusal
  *
  * So that a range that can't be pinned is refused before its pages are brought in. That
  * also bounds the range to what an address space can hold.
  *
- * Return: 0, -EFAULT, -EOPNOTSUPP, -EINTR.
+ * Return: 0, -EFAULT, -EOPNOTSUPP, -ENOMEM, -EINTR.
  */
 int longpin_check_range(unsigned long addr, unsigned long last, bool write,
-			struct memory_segment *first, struct longpin_refusal *why)
+			struct memory_segment *first, struct longpin_file **file,
+			struct longpin_refusal *why)
 {
 	struct mm_struct *mm = current->mm;
+	unsigned long next = addr;
 	struct memory_segment segment;
 	int err;
 
 	err = longpin_mmap_read_lock(mm);
 	if (err)
 		return err;
-	err = longpin_classify(mm, addr, write, first, why);
-	for (segment = *first; !err && segment.end <= last;) {
+	do {
+		err = longpin_classify(mm, next, write, &segment, why);
+		if (err)
+			break;
+		if (next == addr)
+			*first = segment;
+		if (!*file && segment.vma->vm_file) {
+			*file = longpin_describe_file(segment.vma, next);
+			if (!*file)
+				err = -ENOMEM;
+		}
+		next = segment.end;
 		if (fatal_signal_pending(current))
 			err = -EINTR;
-		else
-			err = longpin_classify(mm, segment.end, write, &segment, why);
 		cond_resched();
-	}
+	} while (!err && next <= last);
 	longpin_mmap_read_unlock(mm);
 	return err;
 }

@@ -4,16 +4,20 @@
 
 #include <linux/types.h>
 
+struct longpin_file;
 struct longpin_refusal;
 struct mm_struct;
+struct vm_area_struct;
 
 /**
  * struct memory_segment - the rest of a mapping, and how its pages are to be pinned
+ * @vma: the mapping, for as long as the mmap lock is held since it was looked up
  * @end: first address behind it
  * @kind: one of LONGPIN_KIND_*
  * @gup_flags: FOLL_WRITE and FOLL_FORCE as the mapping needs them
  */
 struct memory_segment {
+	struct vm_area_struct *vma;
 	unsigned long end;
 	u32 kind;
 	unsigned int gup_flags;
@@ -22,6 +26,7 @@ struct memory_segment {
 int longpin_classify(struct mm_struct *mm, unsigned long addr, bool write,
 		     struct memory_segment *segment, struct longpin_refusal *why);
 int longpin_check_range(unsigned long addr, unsigned long last, bool write,
-			struct memory_segment *first, struct longpin_refusal *why);
+			struct memory_segment *first, struct longpin_file **file,
+			struct longpin_refusal *why);
 
 #endif /* LONGPIN_MEMORY_KIND_H */

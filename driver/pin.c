@@ -5,19 +5,35 @@
 #include <linux/capability.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/ktime.h>
 
 #include <linux/longpin.h>
 
+#include "backing_file.h"
 #include "kernel_compat.h"
 #include "memory_kind.h"
 #include "pin.h"
 #include "refusal.h"
 #include "take_pages.h"
 
+static void set_footprint(struct pinned_range *range)
+{
+	const struct longpin_file *file = range->file;
+
+	range->footprint.pages = range->runs.pages;
+	range->footprint.runs = range->runs.runs;
+	range->footprint.bookkeeping = sizeof(*range) + range->runs.bytes;
+	if (file)
+		range->footprint.bookkeeping += sizeof(*file) + strlen(file->path) + 1;
+}
+
 /**
  * pinned_range_create - pin a range of the current process's memory
  * @request: validated: length is not 0, addr + length does not wrap around
  * @why: filled on refusal
+ *
+ * Its context and its handle are up to the caller.
  *
  * Return: the pin with one reference, or an ERR_PTR: see longpin_check_range(),
  * longpin_charge() and longpin_take_pages().
@@ -34,13 +50,13 @@ struct pinned_range *pinned_range_create(const struct longpin_pin *request,
 
 	if (last > ULONG_MAX) /* on a 32-bit kernel */
 		return ERR_PTR(longpin_refuse_at(why, -EFAULT, LONGPIN_REASON_HOLE, addr));
-	err = longpin_check_range(addr, last, write, &first, why);
-	if (err)
-		return ERR_PTR(err);
 
 	range = kzalloc(sizeof(*range), GFP_KERNEL_ACCOUNT);
 	if (!range)
 		return ERR_PTR(-ENOMEM);
+	err = longpin_check_range(addr, last, write, &first, &range->file, why);
+	if (err)
+		goto out_free;
 	kref_init(&range->ref);
 	init_rwsem(&range->sem);
 	range->flags = request->flags;
@@ -54,11 +70,15 @@ struct pinned_range *pinned_range_create(const struct longpin_pin *request,
 	err = longpin_take_pages(range, &first, why);
 	if (err)
 		goto out_uncharge;
+	set_footprint(range);
+	longpin_process_note(&range->maker);
+	range->made = ktime_to_ns(ktime_get_boottime());
 	return range;
 
 out_uncharge:
 	longpin_uncharge(&range->charge);
 out_free:
+	kfree(range->file);
 	kfree(range);
 	return ERR_PTR(err);
 }
@@ -77,6 +97,8 @@ static void pinned_range_free(struct kref *ref)
 	struct pinned_range *range = container_of(ref, struct pinned_range, ref);
 
 	WARN_ON_ONCE(!range->released);
+	longpin_process_forget(&range->maker);
+	kfree(range->file);
 	kfree(range);
 }
 
@@ -100,17 +122,6 @@ void pinned_range_release(struct pinned_range *range)
 	range->released = true;
 	longpin_runs_release(&range->runs, range->flags & LONGPIN_PIN_WRITE);
 	longpin_uncharge(&range->charge);
-}
-
-/**
- * pinned_range_bookkeeping - memory that a pin's records take
- * @range: the pin
- *
- * Return: bytes.
- */
-size_t pinned_range_bookkeeping(const struct pinned_range *range)
-{
-	return sizeof(*range) + range->runs.bytes;
 }
 
 static int lock_for_use(struct pinned_range *range)
@@ -141,9 +152,9 @@ int pinned_range_query(struct pinned_range *range, struct longpin_query *query)
 	query->out_addr = range->addr;
 	query->out_length = range->length;
 	query->out_cookie = range->cookie;
-	query->out_pages = range->runs.pages;
-	query->out_runs = range->runs.runs;
-	query->out_bookkeeping = pinned_range_bookkeeping(range);
+	query->out_pages = range->footprint.pages;
+	query->out_runs = range->footprint.runs;
+	query->out_bookkeeping = range->footprint.bookkeeping;
 	query->out_kinds = range->kinds;
 	up_read(&range->sem);
 	return 0;

@@ -7,13 +7,27 @@
 #include <linux/types.h>
 
 #include "accounting.h"
+#include "process.h"
 #include "runs.h"
 
 struct longpin_copy;
 struct longpin_extents;
+struct longpin_file;
 struct longpin_pin;
 struct longpin_query;
 struct longpin_refusal;
+
+/**
+ * struct longpin_footprint - what a pin holds
+ * @pages: pages
+ * @runs: physically contiguous runs among them
+ * @bookkeeping: bytes of kernel memory that the pin's records take
+ */
+struct longpin_footprint {
+	u64 pages;
+	u64 runs;
+	u64 bookkeeping;
+};
 
 /**
  * struct pinned_range - a pin
@@ -26,10 +40,16 @@ struct longpin_refusal;
  * @addr: first byte, as asked, without a tag
  * @length: bytes, as asked
  * @cookie: as asked
+ * @context: id of its context
+ * @handle: names it there
+ * @footprint: what it holds
+ * @made: when it was made, by CLOCK_BOOTTIME, in nanoseconds
+ * @maker: the process that made it
+ * @file: the file behind the first mapping that has one, or NULL
  * @runs: the pages; protected by @sem
  * @charge: who pays for them
  *
- * All but @ref, @sem, @released and @runs never change once the pin is published.
+ * All but @ref, @sem, @released, @runs and @charge never change once the pin is published.
  *
  * Lock order: @sem, then the mmap lock (COPY and EXTENTS touch user memory under @sem),
  * and the table's lock. PIN takes the mmap lock before anyone else can see the pin.
@@ -43,6 +63,12 @@ struct pinned_range {
 	u64 addr;
 	u64 length;
 	u64 cookie;
+	u32 context;
+	u32 handle;
+	struct longpin_footprint footprint;
+	u64 made;
+	struct longpin_process maker;
+	struct longpin_file *file;
 	struct longpin_runs runs;
 	struct longpin_charge charge;
 };
@@ -52,7 +78,6 @@ struct pinned_range *pinned_range_create(const struct longpin_pin *request,
 void pinned_range_get(struct pinned_range *range);
 void pinned_range_put(struct pinned_range *range);
 void pinned_range_release(struct pinned_range *range);
-size_t pinned_range_bookkeeping(const struct pinned_range *range);
 
 int pinned_range_query(struct pinned_range *range, struct longpin_query *query);
 int pinned_range_copy(struct pinned_range *range, const struct longpin_copy *copy);

@@ -4,9 +4,12 @@
  * not the next to be given out.
  */
 #include <linux/module.h>
+#include <linux/string.h>
 
 #include <linux/longpin.h>
+#include <linux/longpin_netlink.h>
 
+#include "notes.h"
 #include "pin.h"
 #include "pin_table.h"
 #include "refusal.h"
@@ -24,11 +27,12 @@ void longpin_table_init(struct longpin_pin_table *table)
 	mutex_init(&table->lock);
 	idr_init(&table->ranges);
 	table->count = 0;
+	memset(&table->totals, 0, sizeof(table->totals));
 }
 
 /**
  * longpin_table_destroy - end every pin in the table
- * @table: no longer used by anyone else
+ * @table: no longer used by anyone else; its context is being closed
  */
 void longpin_table_destroy(struct longpin_pin_table *table)
 {
@@ -37,6 +41,7 @@ void longpin_table_destroy(struct longpin_pin_table *table)
 
 	idr_for_each_entry(&table->ranges, range, handle) {
 		pinned_range_release(range);
+		longpin_note_unpinned(range, LONGPIN_CAUSE_CLOSE);
 		pinned_range_put(range);
 		cond_resched();
 	}
@@ -66,7 +71,8 @@ int longpin_table_reserve(struct longpin_pin_table *table, struct longpin_refusa
 		why->asked = 1;
 		handle = longpin_refuse(why, -ENOMEM, LONGPIN_REASON_MAX_PINS);
 	} else {
-		handle = idr_alloc_cyclic(&table->ranges, NULL, 1, 0, GFP_KERNEL_ACCOUNT);
+		/* The last number is left out, so that a walk can step behind what it saw. */
+		handle = idr_alloc_cyclic(&table->ranges, NULL, 1, INT_MAX, GFP_KERNEL_ACCOUNT);
 		if (handle > 0)
 			table->count++;
 	}
@@ -77,13 +83,15 @@ int longpin_table_reserve(struct longpin_pin_table *table, struct longpin_refusa
 /**
  * longpin_table_publish - let a pin be found
  * @table: the table
- * @handle: from longpin_table_reserve()
- * @range: the pin; the table takes over the caller's reference
+ * @range: the pin, whose handle is from longpin_table_reserve(); the table takes over the
+ *	caller's reference
  */
-void longpin_table_publish(struct longpin_pin_table *table, int handle, struct pinned_range *range)
+void longpin_table_publish(struct longpin_pin_table *table, struct pinned_range *range)
 {
 	mutex_lock(&table->lock);
-	idr_replace(&table->ranges, range, handle);
+	idr_replace(&table->ranges, range, range->handle);
+	table->totals.pins++;
+	table->totals.pages += range->footprint.pages;
 	mutex_unlock(&table->lock);
 }
 
@@ -94,8 +102,14 @@ void longpin_table_publish(struct longpin_pin_table *table, int handle, struct p
  */
 void longpin_table_remove(struct longpin_pin_table *table, int handle)
 {
+	const struct pinned_range *range;
+
 	mutex_lock(&table->lock);
-	idr_remove(&table->ranges, handle);
+	range = idr_remove(&table->ranges, handle);
+	if (range) {
+		table->totals.pins--;
+		table->totals.pages -= range->footprint.pages;
+	}
 	table->count--;
 	mutex_unlock(&table->lock);
 }
@@ -117,6 +131,71 @@ struct pinned_range *longpin_table_get(struct longpin_pin_table *table, u32 hand
 		pinned_range_get(range);
 	mutex_unlock(&table->lock);
 	return range;
+}
+
+/**
+ * longpin_table_walk - visit the pins from a handle on, in the order of their handles
+ * @table: the table
+ * @handle: where to start, not negative; set to where to go on
+ * @visit: called for each
+ * @data: given to it
+ *
+ * Return: what @visit returned when it stopped the walk, else 0.
+ */
+int longpin_table_walk(struct longpin_pin_table *table, int *handle, longpin_visit_fn visit,
+		       void *data)
+{
+	const struct pinned_range *range;
+	int stopped = 0;
+
+	mutex_lock(&table->lock);
+	while ((range = idr_get_next(&table->ranges, handle))) {
+		stopped = visit(range, data);
+		if (stopped)
+			break;
+		++*handle;
+	}
+	mutex_unlock(&table->lock);
+	return stopped;
+}
+
+/**
+ * longpin_table_visit - visit one pin
+ * @table: the table
+ * @handle: any number, as it came from the user
+ * @visit: called for it
+ * @data: given to it
+ *
+ * Return: what @visit returned, or -ENOENT.
+ */
+int longpin_table_visit(struct longpin_pin_table *table, u32 handle, longpin_visit_fn visit,
+			void *data)
+{
+	const struct pinned_range *range;
+	int result = -ENOENT;
+
+	mutex_lock(&table->lock);
+	range = idr_find(&table->ranges, handle);
+	if (range)
+		result = visit(range, data);
+	mutex_unlock(&table->lock);
+	return result;
+}
+
+/**
+ * longpin_table_totals - what the pins add up to
+ * @table: the table
+ *
+ * Return: the sums.
+ */
+struct longpin_table_totals longpin_table_totals(struct longpin_pin_table *table)
+{
+	struct longpin_table_totals totals;
+
+	mutex_lock(&table->lock);
+	totals = table->totals;
+	mutex_unlock(&table->lock);
+	return totals;
 }
 
 /**

@@ -4,6 +4,8 @@
 
 #include <linux/types.h>
 
+#include <linux/longpin.h>
+
 /**
  * struct longpin_refusal - why a pin was refused, for the out_* members of the request
  * @reason: LONGPIN_REASON_*
@@ -31,6 +33,17 @@ static inline int longpin_refuse_at(struct longpin_refusal *why, int err, u32 re
 {
 	why->bad_addr = addr;
 	return longpin_refuse(why, err, reason);
+}
+
+/* The numbers of the reasons are in groups: the request, the memory, the limits. */
+static inline bool longpin_refused_for_limit(const struct longpin_refusal *why)
+{
+	return why->reason >= LONGPIN_REASON_MEMLOCK;
+}
+
+static inline bool longpin_refused_for_memory(const struct longpin_refusal *why)
+{
+	return why->reason >= LONGPIN_REASON_HOLE && !longpin_refused_for_limit(why);
 }
 
 #endif /* LONGPIN_REFUSAL_H */

@@ -1,0 +1,528 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The generic netlink family: its commands, as uapi/netlink/longpin.yaml specifies them.
+ *
+ * A dump goes over many messages, and while it does pins come and go. Its place is a context id
+ * and a handle, and it only ever moves on in their order: so what lives through all of it is met
+ * once. The locks are held while a message is filled, and dropped now and then if nothing matches.
+ */
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <net/genetlink.h>
+#include <net/net_namespace.h>
+
+#include <linux/longpin.h>
+#include <linux/longpin_netlink.h>
+
+#include "context.h"
+#include "events.h"
+#include "kernel_compat.h"
+#include "netlink.h"
+#include "pin.h"
+#include "reader.h"
+#include "records.h"
+
+/* Pins or contexts that are looked at while the locks are held. */
+#define DUMP_BATCH 1024
+
+static const struct nla_policy context_policy[LONGPIN_A_CONTEXT_ID + 1] = {
+	[LONGPIN_A_CONTEXT_ID] = NLA_POLICY_MIN(NLA_U32, 1),
+};
+
+static const struct nla_policy pin_policy[LONGPIN_A_PIN_KINDS + 1] = {
+	[LONGPIN_A_PIN_CONTEXT] = NLA_POLICY_MIN(NLA_U32, 1),
+	[LONGPIN_A_PIN_HANDLE] = NLA_POLICY_MIN(NLA_U32, 1),
+	[LONGPIN_A_PIN_PID] = NLA_POLICY_MIN(NLA_U32, 1),
+	[LONGPIN_A_PIN_UID] = { .type = NLA_U32 },
+	[LONGPIN_A_PIN_KINDS] = NLA_POLICY_MIN(NLA_U32, 1),
+};
+
+static const struct nla_policy subscribe_policy[LONGPIN_A_PIN_UID + 1] = {
+	[LONGPIN_A_PIN_PID] = NLA_POLICY_MIN(NLA_U32, 1),
+	[LONGPIN_A_PIN_UID] = { .type = NLA_U32 },
+};
+
+/* A command's policy is one for getting and for dumping, and these take different attributes. */
+static int check_absent(struct nlattr *attr, bool dump, struct netlink_ext_ack *extack)
+{
+	if (!attr)
+		return 0;
+	if (dump)
+		NL_SET_ERR_MSG_ATTR(extack, attr, "only getting one takes this attribute");
+	else
+		NL_SET_ERR_MSG_ATTR(extack, attr, "only a dump takes this attribute");
+	return -EINVAL;
+}
+
+/* Attributes of one user id, in the reader's terms. */
+static int get_uid_attribute(struct nlattr *attr, const struct longpin_reader *reader, kuid_t *uid,
+			     struct netlink_ext_ack *extack)
+{
+	*uid = make_kuid(reader->user_ns, nla_get_u32(attr));
+	if (uid_valid(*uid))
+		return 0;
+	NL_SET_ERR_MSG_ATTR(extack, attr, "no such uid in your user namespace");
+	return -EINVAL;
+}
+
+/* An answer in the making, or NULL without memory. */
+static struct sk_buff *start_reply(struct genl_info *info, void **header)
+{
+	struct sk_buff *skb = genlmsg_new(GENLMSG_DEFAULT_SIZE, GFP_KERNEL);
+
+	if (!skb)
+		return NULL;
+	*header = genlmsg_put_reply(skb, info, &longpin_family, 0, info->genlhdr->cmd);
+	if (*header)
+		return skb;
+	nlmsg_free(skb);
+	return NULL;
+}
+
+/* Send the answer, or drop it if there was an error. */
+static int finish_reply(struct genl_info *info, struct sk_buff *skb, void *header, int err)
+{
+	if (err) {
+		nlmsg_free(skb);
+		return err;
+	}
+	genlmsg_end(skb, header);
+	return genlmsg_reply(skb, info);
+}
+
+static int get_context(struct sk_buff *request, struct genl_info *info)
+{
+	struct nlattr *id = info->attrs[LONGPIN_A_CONTEXT_ID];
+	struct longpin_context *context;
+	struct longpin_reader reader;
+	struct sk_buff *skb;
+	void *header;
+	int err;
+
+	if (!id) {
+		NL_SET_ERR_MSG(info->extack, "the id of a context is missing");
+		return -EINVAL;
+	}
+	skb = start_reply(info, &header);
+	if (!skb)
+		return -ENOMEM;
+
+	longpin_reader_init(&reader, request);
+	longpin_contexts_lock();
+	context = longpin_contexts_find(nla_get_u32(id));
+	if (context && longpin_reader_sees(&reader, &context->opener))
+		err = longpin_put_context(skb, &reader, context);
+	else
+		err = -ENOENT;
+	longpin_contexts_unlock();
+	longpin_reader_exit(&reader);
+
+	if (err == -ENOENT)
+		NL_SET_ERR_MSG_ATTR(info->extack, id, "there is no such context that you may see");
+	return finish_reply(info, skb, header, err);
+}
+
+/**
+ * struct pin_answer - a pin on its way into an answer
+ * @skb: the answer
+ * @reader: who asks
+ */
+struct pin_answer {
+	struct sk_buff *skb;
+	struct longpin_reader reader;
+};
+
+static int answer_pin(const struct pinned_range *range, void *data)
+{
+	const struct pin_answer *answer = data;
+
+	if (!longpin_reader_sees(&answer->reader, &range->maker))
+		return -ENOENT;
+	return longpin_put_pin(answer->skb, &answer->reader, range);
+}
+
+static int get_pin(struct sk_buff *request, struct genl_info *info)
+{
+	struct nlattr *id = info->attrs[LONGPIN_A_PIN_CONTEXT];
+	struct nlattr *handle = info->attrs[LONGPIN_A_PIN_HANDLE];
+	struct longpin_context *context;
+	struct pin_answer answer;
+	void *header;
+	int err;
+
+	if (!id || !handle) {
+		NL_SET_ERR_MSG(info->extack, "a context and a handle are needed to name a pin");
+		return -EINVAL;
+	}
+	err = check_absent(info->attrs[LONGPIN_A_PIN_PID], false, info->extack);
+	if (!err)
+		err = check_absent(info->attrs[LONGPIN_A_PIN_UID], false, info->extack);
+	if (!err)
+		err = check_absent(info->attrs[LONGPIN_A_PIN_KINDS], false, info->extack);
+	if (err)
+		return err;
+
+	answer.skb = start_reply(info, &header);
+	if (!answer.skb)
+		return -ENOMEM;
+
+	longpin_reader_init(&answer.reader, request);
+	longpin_contexts_lock();
+	context = longpin_contexts_find(nla_get_u32(id));
+	err = context ? longpin_table_visit(&context->pins, nla_get_u32(handle), answer_pin,
+					    &answer)
+		      : -ENOENT;
+	longpin_contexts_unlock();
+	longpin_reader_exit(&answer.reader);
+
+	if (err == -ENOENT)
+		NL_SET_ERR_MSG(info->extack, "there is no such pin that you may see");
+	return finish_reply(info, answer.skb, header, err);
+}
+
+static int get_statistics(struct sk_buff *request, struct genl_info *info)
+{
+	struct sk_buff *skb;
+	void *header;
+
+	skb = start_reply(info, &header);
+	if (!skb)
+		return -ENOMEM;
+	return finish_reply(info, skb, header, longpin_put_statistics(skb));
+}
+
+static int subscribe(struct sk_buff *request, struct genl_info *info)
+{
+	struct nlattr *pid = info->attrs[LONGPIN_A_PIN_PID];
+	struct nlattr *uid = info->attrs[LONGPIN_A_PIN_UID];
+	struct longpin_subscription wanted = {};
+	struct longpin_reader reader;
+	int err;
+
+	longpin_reader_init(&reader, request);
+	if (pid)
+		wanted.pid = nla_get_u32(pid);
+	if (uid) {
+		wanted.by_uid = true;
+		err = get_uid_attribute(uid, &reader, &wanted.uid, info->extack);
+		if (err) {
+			longpin_reader_exit(&reader);
+			return err;
+		}
+	}
+	err = longpin_subscribe(genl_info_net(info), info->snd_portid, &reader, &wanted);
+	if (err == -EDQUOT)
+		NL_SET_ERR_MSG(info->extack, "this user has too many subscriptions");
+	return err;
+}
+
+/**
+ * struct dump - a dump under way
+ * @reader: who asks
+ * @context: id of the context to go on with
+ * @handle: the pin in it to go on with
+ * @only_context: 0, or the only context to list
+ * @only_handle: 0, or the only handle to list
+ * @only_pid: 0, or the only pid to list
+ * @by_uid: list only @uid's
+ * @uid: the user
+ * @kinds: 0, or the LONGPIN_KIND_* any of which has to be there
+ * @skb: the message that is being filled
+ * @cb: netlink's state of the dump
+ * @left: to be looked at before the locks are dropped for a moment
+ */
+struct dump {
+	struct longpin_reader reader;
+	int context;
+	int handle;
+	u32 only_context;
+	u32 only_handle;
+	u32 only_pid;
+	bool by_uid;
+	kuid_t uid;
+	u32 kinds;
+	struct sk_buff *skb;
+	struct netlink_callback *cb;
+	unsigned int left;
+};
+
+/* The dump's state is our own, as what netlink keeps for us has no room for it. */
+static struct dump *dump_of(struct netlink_callback *cb)
+{
+	return (struct dump *)cb->args[0];
+}
+
+static struct dump *start_dump(struct netlink_callback *cb)
+{
+	struct dump *dump = kzalloc(sizeof(*dump), GFP_KERNEL_ACCOUNT);
+
+	if (!dump)
+		return NULL;
+	longpin_reader_init(&dump->reader, cb->skb);
+	dump->cb = cb;
+	cb->args[0] = (long)dump;
+	return dump;
+}
+
+static int end_dump(struct netlink_callback *cb)
+{
+	struct dump *dump = dump_of(cb);
+
+	longpin_reader_exit(&dump->reader);
+	kfree(dump);
+	return 0;
+}
+
+static int start_context_dump(struct netlink_callback *cb)
+{
+	struct netlink_ext_ack *extack = longpin_dump_extack(cb);
+	struct nlattr *attrs[ARRAY_SIZE(context_policy)];
+	int err;
+
+	err = genlmsg_parse(cb->nlh, &longpin_family, attrs, ARRAY_SIZE(attrs) - 1, context_policy,
+			    extack);
+	if (!err)
+		err = check_absent(attrs[LONGPIN_A_CONTEXT_ID], true, extack);
+	if (err)
+		return err;
+	return start_dump(cb) ? 0 : -ENOMEM;
+}
+
+static int get_filters(struct dump *dump, struct nlattr **attrs, struct netlink_ext_ack *extack)
+{
+	if (attrs[LONGPIN_A_PIN_CONTEXT])
+		dump->only_context = nla_get_u32(attrs[LONGPIN_A_PIN_CONTEXT]);
+	if (attrs[LONGPIN_A_PIN_HANDLE])
+		dump->only_handle = nla_get_u32(attrs[LONGPIN_A_PIN_HANDLE]);
+	if (attrs[LONGPIN_A_PIN_PID])
+		dump->only_pid = nla_get_u32(attrs[LONGPIN_A_PIN_PID]);
+	if (attrs[LONGPIN_A_PIN_KINDS])
+		dump->kinds = nla_get_u32(attrs[LONGPIN_A_PIN_KINDS]);
+	if (!attrs[LONGPIN_A_PIN_UID])
+		return 0;
+	dump->by_uid = true;
+	return get_uid_attribute(attrs[LONGPIN_A_PIN_UID], &dump->reader, &dump->uid, extack);
+}
+
+static int start_pin_dump(struct netlink_callback *cb)
+{
+	struct netlink_ext_ack *extack = longpin_dump_extack(cb);
+	struct nlattr *attrs[ARRAY_SIZE(pin_policy)];
+	struct dump *dump;
+	int err;
+
+	err = genlmsg_parse(cb->nlh, &longpin_family, attrs, ARRAY_SIZE(attrs) - 1, pin_policy,
+			    extack);
+	if (err)
+		return err;
+	dump = start_dump(cb);
+	if (!dump)
+		return -ENOMEM;
+	err = get_filters(dump, attrs, extack);
+	if (err)
+		end_dump(cb);
+	return err;
+}
+
+static void *start_record(struct dump *dump, u8 cmd)
+{
+	const struct netlink_callback *cb = dump->cb;
+
+	return genlmsg_put(dump->skb, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq,
+			   &longpin_family, NLM_F_MULTI, cmd);
+}
+
+/* The record goes into the message as a whole, or not at all. */
+static int finish_record(struct dump *dump, void *header, int err)
+{
+	if (err)
+		genlmsg_cancel(dump->skb, header);
+	else
+		genlmsg_end(dump->skb, header);
+	return err;
+}
+
+static int dump_context(struct dump *dump, struct longpin_context *context)
+{
+	void *header;
+
+	if (!longpin_reader_sees(&dump->reader, &context->opener))
+		return 0;
+	header = start_record(dump, LONGPIN_CMD_CONTEXT_GET);
+	if (!header)
+		return -EMSGSIZE;
+	return finish_record(dump, header, longpin_put_context(dump->skb, &dump->reader, context));
+}
+
+static bool matches(const struct dump *dump, const struct pinned_range *range)
+{
+	if (dump->only_handle && dump->only_handle != range->handle)
+		return false;
+	if (dump->kinds && !(dump->kinds & range->kinds))
+		return false;
+	if (dump->by_uid && !uid_eq(dump->uid, range->maker.uid))
+		return false;
+	if (dump->only_pid && dump->only_pid != longpin_reader_pid(&dump->reader, &range->maker))
+		return false;
+	return longpin_reader_sees(&dump->reader, &range->maker);
+}
+
+static int dump_pin(const struct pinned_range *range, void *data)
+{
+	struct dump *dump = data;
+	void *header;
+
+	if (!dump->left)
+		return -EAGAIN;
+	dump->left--;
+	if (!matches(dump, range))
+		return 0;
+	header = start_record(dump, LONGPIN_CMD_PIN_GET);
+	if (!header)
+		return -EMSGSIZE;
+	return finish_record(dump, header, longpin_put_pin(dump->skb, &dump->reader, range));
+}
+
+static int dump_pins(struct dump *dump, struct longpin_context *context)
+{
+	int err;
+
+	if (dump->only_context && dump->only_context != context->id)
+		return 0;
+	err = longpin_table_walk(&context->pins, &dump->handle, dump_pin, dump);
+	if (!err)
+		dump->handle = 0;
+	return err;
+}
+
+/*
+ * Go on with a dump: a message full. Returns 0 at the end of the dump, and else more, as netlink
+ * wants to have it.
+ */
+static int go_on(struct sk_buff *skb, struct netlink_callback *cb,
+		 int (*one)(struct dump *dump, struct longpin_context *context))
+{
+	struct dump *dump = dump_of(cb);
+	struct longpin_context *context;
+	int err, id;
+
+	dump->skb = skb;
+	do {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		dump->left = DUMP_BATCH;
+		err = 0;
+		longpin_contexts_lock();
+		for (id = dump->context; (context = longpin_contexts_next(&id)); id++) {
+			if (id != dump->context) {
+				dump->context = id;
+				dump->handle = 0;
+			}
+			err = dump->left ? one(dump, context) : -EAGAIN;
+			if (err)
+				break;
+			dump->context = id + 1;
+			if (dump->left)
+				dump->left--;
+		}
+		longpin_contexts_unlock();
+		cond_resched();
+	} while (err == -EAGAIN);
+
+	if (err == -EMSGSIZE && !skb->len) /* not even one record has room */
+		return err;
+	return err && err != -EMSGSIZE ? err : skb->len;
+}
+
+static int dump_contexts(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	return go_on(skb, cb, dump_context);
+}
+
+static int dump_all_pins(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	return go_on(skb, cb, dump_pins);
+}
+
+static const struct genl_ops ops[] = {
+	{
+		LONGPIN_GENL_OP(LONGPIN_CMD_CONTEXT_GET, context_policy),
+		.doit = get_context,
+		.start = start_context_dump,
+		.dumpit = dump_contexts,
+		.done = end_dump,
+	},
+	{
+		LONGPIN_GENL_OP(LONGPIN_CMD_PIN_GET, pin_policy),
+		.doit = get_pin,
+		.start = start_pin_dump,
+		.dumpit = dump_all_pins,
+		.done = end_dump,
+	},
+	{
+		.cmd = LONGPIN_CMD_STATS_GET,
+		.doit = get_statistics,
+	},
+	{
+		LONGPIN_GENL_OP(LONGPIN_CMD_SUBSCRIBE, subscribe_policy),
+		.doit = subscribe,
+	},
+};
+
+#ifdef LONGPIN_HAVE_GUARDED_GROUP
+/* What everybody does is told to the privileged only. */
+static const struct genl_multicast_group groups[] = {
+	{ .name = LONGPIN_MCGRP_EVENTS, .flags = GENL_MCAST_CAP_SYS_ADMIN },
+};
+#endif
+
+struct genl_family longpin_family __ro_after_init = {
+	.name = LONGPIN_FAMILY_NAME,
+	.version = LONGPIN_FAMILY_VERSION,
+	LONGPIN_GENL_FAMILY_POLICY(pin_policy),
+	.netnsok = true,
+	.parallel_ops = true,
+	.ops = ops,
+	.n_ops = ARRAY_SIZE(ops),
+#ifdef LONGPIN_HAVE_GUARDED_GROUP
+	.mcgrps = groups,
+	.n_mcgrps = ARRAY_SIZE(groups),
+#endif
+	.module = THIS_MODULE,
+};
+
+/**
+ * longpin_group_has_listeners - is anybody in the multicast group?
+ *
+ * Return: whether somebody is.
+ */
+bool longpin_group_has_listeners(void)
+{
+	return longpin_family.n_mcgrps && genl_has_listeners(&longpin_family, &init_net, 0);
+}
+
+/**
+ * longpin_netlink_init - register the family
+ *
+ * Return: 0, or an errno.
+ */
+int longpin_netlink_init(void)
+{
+	int err = longpin_events_init();
+
+	if (err)
+		return err;
+	err = genl_register_family(&longpin_family);
+	if (err)
+		longpin_events_exit();
+	return err;
+}
+
+/**
+ * longpin_netlink_exit - unregister the family
+ */
+void longpin_netlink_exit(void)
+{
+	genl_unregister_family(&longpin_family);
+	longpin_events_exit();
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Who did it: a process, remembered beyond its end.
+ */
+#include <linux/cred.h>
+#include <linux/pid.h>
+#include <linux/rcupdate.h>
+#include <linux/sched/signal.h>
+
+#include "process.h"
+
+/**
+ * longpin_process_note - remember the current process
+ * @process: filled; given back by longpin_process_forget()
+ */
+void longpin_process_note(struct longpin_process *process)
+{
+	process->pid = get_pid(task_tgid(current));
+	process->uid = current_uid();
+	get_task_comm(process->comm, current->group_leader);
+}
+
+/**
+ * longpin_process_forget - give back what longpin_process_note() took
+ * @process: the process
+ */
+void longpin_process_forget(struct longpin_process *process)
+{
+	put_pid(process->pid);
+}
+
+/**
+ * longpin_process_gone - has the process ended?
+ * @process: the process
+ *
+ * One whose threads have all exited has, even if nobody has waited for it yet; one that called
+ * execve() has not.
+ *
+ * Return: whether it has; once true, always true.
+ */
+bool longpin_process_gone(const struct longpin_process *process)
+{
+	struct task_struct *leader;
+	bool gone;
+
+	rcu_read_lock();
+	leader = pid_task(process->pid, PIDTYPE_PID);
+	gone = !leader || !atomic_read(&leader->signal->live);
+	rcu_read_unlock();
+	return gone;
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Who may see what over netlink.
+ *
+ * A socket can be handed on, or be the standard output of a set-uid program that its user made
+ * write a request. So what counts is what both may see: the process that sends the request, and the
+ * one that opened the socket.
+ */
+#include <linux/capability.h>
+#include <linux/cred.h>
+#include <linux/fs.h>
+#include <linux/net.h>
+#include <linux/netlink.h>
+#include <linux/pid_namespace.h>
+#include <linux/user_namespace.h>
+#include <net/sock.h>
+
+#include "kernel_compat.h"
+#include "process.h"
+#include "reader.h"
+
+/**
+ * longpin_reader_init - note who asks
+ * @reader: filled; given back by longpin_reader_exit()
+ * @request: what the current process has just sent
+ */
+void longpin_reader_init(struct longpin_reader *reader, struct sk_buff *request)
+{
+	const struct cred *opener = NETLINK_CB(request).sk->sk_socket->file->f_cred;
+
+	reader->pid_ns = get_pid_ns(task_active_pid_ns(current));
+	reader->user_ns = get_user_ns(current_user_ns());
+	reader->uid = uid_eq(opener->uid, current_uid()) ? current_uid() : INVALID_UID;
+	/* The first question leaves no audit record: every reader is asked. */
+	reader->sees_all =
+		longpin_capable(CAP_SYS_ADMIN) && netlink_capable(request, CAP_SYS_ADMIN);
+}
+
+/**
+ * longpin_reader_exit - give back what longpin_reader_init() took
+ * @reader: the reader
+ */
+void longpin_reader_exit(struct longpin_reader *reader)
+{
+	put_pid_ns(reader->pid_ns);
+	put_user_ns(reader->user_ns);
+}
+
+/**
+ * longpin_reader_sees - may the reader see what a process did?
+ * @reader: the reader
+ * @process: the process that opened a context, made a pin or asked for one
+ *
+ * Return: whether it may.
+ */
+bool longpin_reader_sees(const struct longpin_reader *reader, const struct longpin_process *process)
+{
+	return reader->sees_all || uid_eq(reader->uid, process->uid);
+}
+
+/**
+ * longpin_reader_pid - the pid of a process in the reader's terms
+ * @reader: the reader
+ * @process: the process
+ *
+ * Return: the pid; 0 if the reader's namespace doesn't have the process.
+ */
+u32 longpin_reader_pid(const struct longpin_reader *reader, const struct longpin_process *process)
+{
+	return pid_nr_ns(process->pid, reader->pid_ns);
+}
+
+/**
+ * longpin_reader_uid - the uid of a process in the reader's terms
+ * @reader: the reader
+ * @process: the process
+ *
+ * Return: the uid; the overflow uid if the reader's namespace doesn't have it.
+ */
+u32 longpin_reader_uid(const struct longpin_reader *reader, const struct longpin_process *process)
+{
+	return from_kuid_munged(reader->user_ns, process->uid);
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Statistics: a set of counters a processor, added up when somebody asks. Only the pages have one
+ * counter for all, since their peak can't be told from sums.
+ *
+ * Whoever asks sees each counter at a slightly different moment; on a 32-bit kernel a counter may
+ * even be seen in the middle of a carry.
+ */
+#include <linux/atomic.h>
+#include <linux/cpumask.h>
+#include <linux/kernel.h>
+#include <linux/percpu.h>
+#include <linux/string.h>
+
+#include "pin.h"
+#include "statistics.h"
+
+static DEFINE_PER_CPU(struct longpin_statistics, counters);
+
+static atomic64_t pages_now = ATOMIC64_INIT(0);
+static atomic64_t pages_peak = ATOMIC64_INIT(0);
+
+static void raise_peak(s64 now)
+{
+	s64 old, peak = atomic64_read(&pages_peak);
+
+	while (now > peak) {
+		old = peak;
+		peak = atomic64_cmpxchg(&pages_peak, old, now);
+		if (peak == old)
+			break;
+	}
+}
+
+/**
+ * longpin_count_pinned - count a pin that was made
+ * @range: the pin
+ * @ns: what it took
+ */
+void longpin_count_pinned(const struct pinned_range *range, u64 ns)
+{
+	raise_peak(atomic64_add_return(range->footprint.pages, &pages_now));
+	this_cpu_inc(counters.pins);
+	this_cpu_add(counters.runs, range->footprint.runs);
+	this_cpu_add(counters.bookkeeping, range->footprint.bookkeeping);
+	this_cpu_inc(counters.pins_made);
+	this_cpu_add(counters.pages_taken, range->footprint.pages);
+	this_cpu_add(counters.pinning_time, ns);
+}
+
+/**
+ * longpin_count_unpinned - count the end of a pin that longpin_count_pinned() counted
+ * @range: the pin
+ */
+void longpin_count_unpinned(const struct pinned_range *range)
+{
+	atomic64_sub(range->footprint.pages, &pages_now);
+	this_cpu_dec(counters.pins);
+	this_cpu_sub(counters.runs, range->footprint.runs);
+	this_cpu_sub(counters.bookkeeping, range->footprint.bookkeeping);
+}
+
+/**
+ * longpin_count_refused - count a request that was refused
+ * @reason: LONGPIN_REASON_*
+ */
+void longpin_count_refused(u32 reason)
+{
+	if (!WARN_ON_ONCE(reason >= LONGPIN_REASONS))
+		this_cpu_inc(counters.refused[reason]);
+}
+
+/**
+ * longpin_count_dry_run - count a dry run
+ */
+void longpin_count_dry_run(void)
+{
+	this_cpu_inc(counters.dry_runs);
+}
+
+/**
+ * longpin_statistics_sum - add the counters up
+ * @sum: filled
+ */
+void longpin_statistics_sum(struct longpin_statistics *sum)
+{
+	unsigned int cpu, i;
+
+	memset(sum, 0, sizeof(*sum));
+	for_each_possible_cpu(cpu) {
+		const struct longpin_statistics *one = per_cpu_ptr(&counters, cpu);
+
+		sum->pins += READ_ONCE(one->pins);
+		sum->runs += READ_ONCE(one->runs);
+		sum->bookkeeping += READ_ONCE(one->bookkeeping);
+		sum->pins_made += READ_ONCE(one->pins_made);
+		sum->pages_taken += READ_ONCE(one->pages_taken);
+		sum->pinning_time += READ_ONCE(one->pinning_time);
+		sum->dry_runs += READ_ONCE(one->dry_runs);
+		for (i = 0; i < LONGPIN_REASONS; i++)
+			sum->refused[i] += READ_ONCE(one->refused[i]);
+	}
+}
+
+/**
+ * longpin_statistics_pages - pages held
+ * @now: set to how many are held now
+ * @peak: set to the most that were ever held at once
+ */
+void longpin_statistics_pages(u64 *now, u64 *peak)
+{
+	*now = atomic64_read(&pages_now);
+	*peak = atomic64_read(&pages_peak);
+}
