@@ -4,15 +4,35 @@
  */
 #include <linux/dcache.h>
 #include <linux/fs.h>
+#include <linux/limits.h>
 #include <linux/mm.h>
-#include <linux/overflow.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
 #include "backing_file.h"
+#include "kernel_compat.h"
 
-/* Bytes in a path at most, so that a pin fits into one netlink message (see netlink.c). */
+/* Bytes in a path at most, so that a pin fits into one netlink message (see records.c). */
 #define PATH_BYTES 1000
+
+/* The path of a file, in @buffer of PATH_MAX bytes; of one that is too long its end. */
+static const char *describe_path(struct file *file, char *buffer)
+{
+	const struct path *path = longpin_file_path(file);
+	char *text = d_path(path, buffer, PATH_MAX);
+	size_t length;
+
+	if (IS_ERR(text)) { /* longer still */
+		snprintf(buffer, PATH_MAX, ".../%pd", path->dentry);
+		return buffer;
+	}
+	length = strlen(text);
+	if (length > PATH_BYTES) {
+		text += length - PATH_BYTES;
+		memcpy(text, "...", 3);
+	}
+	return text;
+}
 
 /**
  * longpin_describe_file - describe the file behind a mapping
@@ -23,20 +43,15 @@
  */
 struct longpin_file *longpin_describe_file(struct vm_area_struct *vma, unsigned long addr)
 {
-	struct inode *inode = file_inode(vma->vm_file);
-	struct longpin_file *file = NULL;
-	char *buffer, *path;
+	const struct inode *inode = longpin_file_inode(vma->vm_file);
+	char *buffer = kmalloc(PATH_MAX, GFP_KERNEL);
+	struct longpin_file *file;
+	const char *path;
 	size_t size;
 
-	buffer = kmalloc(PATH_BYTES + 1, GFP_KERNEL);
 	if (!buffer)
 		return NULL;
-	path = d_path(&vma->vm_file->f_path, buffer, PATH_BYTES + 1);
-	if (IS_ERR(path)) { /* too long */
-		snprintf(buffer, PATH_BYTES + 1, ".../%pD4", vma->vm_file);
-		path = buffer;
-	}
-
+	path = describe_path(vma->vm_file, buffer);
 	size = strlen(path) + 1;
 	file = kmalloc(sizeof(*file) + size, GFP_KERNEL_ACCOUNT);
 	if (file) {

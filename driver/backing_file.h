@@ -8,7 +8,7 @@ struct vm_area_struct;
 
 /**
  * struct longpin_file - a mapped file, described when memory of it was pinned
- * @dev: device of its file system, as /proc/PID/maps shows it
+ * @dev: device of its file system
  * @inode: its inode number
  * @offset: place in the file of the first pinned byte that is mapped from it
  * @path: its path as the process saw it

@@ -2,6 +2,7 @@
 #ifndef LONGPIN_CONTEXT_H
 #define LONGPIN_CONTEXT_H
 
+#include <linux/kref.h>
 #include <linux/types.h>
 
 #include "pin_table.h"
@@ -9,14 +10,16 @@
 
 /**
  * struct longpin_context - an open file of /dev/longpin
- * @pins: its pins
+ * @ref: one for the file, one for each reader that looks at it
+ * @pins: its pins; none when the file is gone
  * @id: names it in the registry
  * @opener: the process that opened it
  * @opened: when, by CLOCK_BOOTTIME, in nanoseconds
  *
- * The file owns it. All but @pins never change.
+ * All but @ref and @pins never change.
  */
 struct longpin_context {
+	struct kref ref;
 	struct longpin_pin_table pins;
 	int id;
 	struct longpin_process opener;
@@ -26,10 +29,9 @@ struct longpin_context {
 struct longpin_context *longpin_context_open(void);
 void longpin_context_close(struct longpin_context *context);
 
-void longpin_contexts_lock(void);
-void longpin_contexts_unlock(void);
-struct longpin_context *longpin_contexts_find(u32 id);
-struct longpin_context *longpin_contexts_next(int *id);
+struct longpin_context *longpin_context_find(u32 id);
+struct longpin_context *longpin_context_next(int *id);
+void longpin_context_put(struct longpin_context *context);
 unsigned long longpin_contexts_count(void);
 
 #endif /* LONGPIN_CONTEXT_H */

@@ -4,28 +4,37 @@
  *
  * Two kinds of listeners. The members of the multicast group "events" get everything, so they
  * have to be privileged, and are where the privilege is: in the initial network namespace.
- * Subscribers are anybody, anywhere, and get what they may see and want to see: so theirs are
- * unicasts, made for each of them.
+ * Subscribers are anybody, anywhere, and get what they may see and want to see, in their own terms:
+ * a message is made for each of them.
+ *
+ * It is put into the subscriber's socket, of which we hold a reference, and not sent to the
+ * socket's address: a moment after the socket was closed that may be somebody else's.
  *
  * A socket that is too slow loses events, and its next read fails with ENOBUFS. A subscriber can
  * also tell by the sequence number in the header, which counts the events that it should have had.
  *
- * Nothing here sleeps but the calls of a reader: events come from places that can't.
+ * Lock order: subscribers_lock is taken to change the list, and nothing else under it. Whoever
+ * walks the list is in an SRCU section, and takes a subscriber's lock in it: one slow subscriber
+ * keeps only those waiting who have something to tell it.
  */
+#include <linux/ktime.h>
 #include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/net.h>
 #include <linux/netlink.h>
 #include <linux/notifier.h>
 #include <linux/pid_namespace.h>
 #include <linux/slab.h>
-#include <linux/spinlock.h>
-#include <linux/ktime.h>
+#include <linux/srcu.h>
 #include <linux/user_namespace.h>
 #include <net/genetlink.h>
 #include <net/net_namespace.h>
+#include <net/sock.h>
 
 #include <linux/longpin.h>
 #include <linux/longpin_netlink.h>
 
+#include "backing_file.h"
 #include "events.h"
 #include "kernel_compat.h"
 #include "netlink.h"
@@ -34,35 +43,39 @@
 #include "reader.h"
 #include "records.h"
 
-/* Sockets that one user may subscribe with: each of them costs everybody who pins. */
+/* Sockets that one ordinary user may subscribe with: each of them costs everybody who pins. */
 #define USER_SUBSCRIBERS 64
+
+/* Room for all attributes of an event but the path of a file. */
+#define EVENT_BYTES 512
 
 /**
  * struct subscriber - a socket that subscribed
  * @node: in subscribers
- * @net: its network namespace, which it keeps
- * @portid: its address there
- * @uid: the user who counts for it
- * @sent: events sent to it, or lost on the way
+ * @sk: the socket; a reference is held
+ * @portid: its address
+ * @uid: the user who subscribed
  * @reader: in whose terms to tell it
  * @wanted: what to tell it
+ * @lock: orders the events and their numbers
+ * @sent: events put into the socket, or lost on the way; protected by @lock
  *
- * Lives until its socket is closed. For a moment then, its address may be another's, as with every
- * unicast that the kernel sends by itself.
+ * Lives until its socket is closed. All but @sent never change.
  */
 struct subscriber {
 	struct list_head node;
-	struct net *net;
+	struct sock *sk;
 	u32 portid;
 	kuid_t uid;
-	u32 sent;
 	struct longpin_reader reader;
 	struct longpin_subscription wanted;
+	struct mutex lock; /* see above */
+	u32 sent;
 };
 
 static LIST_HEAD(subscribers);
-/* A leaf; with bottom halves off, which keeps netlink_unicast() from sleeping. */
-static DEFINE_SPINLOCK(subscribers_lock);
+static DEFINE_MUTEX(subscribers_lock);	    /* to change the list */
+static struct srcu_struct subscribers_srcu; /* to walk it */
 
 /**
  * struct longpin_event - something to be told
@@ -105,9 +118,12 @@ static int put_event(struct sk_buff *skb, const struct longpin_reader *reader,
 static struct sk_buff *event_message(const struct longpin_event *event, u32 portid, u32 seq,
 				     const struct longpin_reader *reader)
 {
-	struct sk_buff *skb = genlmsg_new(GENLMSG_DEFAULT_SIZE, GFP_ATOMIC);
+	const struct longpin_file *file = event->range ? event->range->file : NULL;
+	struct sk_buff *skb;
 	void *header;
 
+	/* No larger than it has to be: it counts against the socket's buffer. */
+	skb = genlmsg_new(EVENT_BYTES + (file ? strlen(file->path) : 0), GFP_KERNEL);
 	if (!skb)
 		return NULL;
 	header = genlmsg_put(skb, portid, seq, &longpin_family, 0, event->cmd);
@@ -130,22 +146,44 @@ static bool wants(const struct subscriber *subscriber, const struct longpin_proc
 	return !wanted->by_uid || uid_eq(wanted->uid, process->uid);
 }
 
+static void tell_subscriber(struct subscriber *subscriber, const struct longpin_event *event)
+{
+	struct sock *sk = subscriber->sk;
+	struct sk_buff *skb;
+	int err = -ENOBUFS;
+
+	mutex_lock(&subscriber->lock);
+	skb = event_message(event, subscriber->portid, ++subscriber->sent, &subscriber->reader);
+	if (skb)
+		err = sock_queue_rcv_skb(sk, skb);
+	mutex_unlock(&subscriber->lock);
+
+	if (!err)
+		return;
+	kfree_skb(skb);
+	if (err != -EPERM) { /* that is the socket's own filter */
+		sk->sk_err = ENOBUFS;
+		sk->sk_error_report(sk);
+	}
+}
+
 static void tell_subscribers(const struct longpin_event *event)
 {
 	struct subscriber *subscriber;
-	struct sk_buff *skb;
+	int section;
 
-	spin_lock_bh(&subscribers_lock);
-	list_for_each_entry(subscriber, &subscribers, node) {
-		if (!wants(subscriber, event->process))
-			continue;
-		/* A failure shows: as ENOBUFS, or as a gap in the sequence. */
-		skb = event_message(event, subscriber->portid, ++subscriber->sent,
-				    &subscriber->reader);
-		if (skb)
-			genlmsg_unicast(subscriber->net, skb, subscriber->portid);
+	section = srcu_read_lock(&subscribers_srcu);
+	list_for_each_entry_srcu(subscriber, &subscribers, node,
+				 srcu_read_lock_held(&subscribers_srcu)) {
+		if (wants(subscriber, event->process))
+			tell_subscriber(subscriber, event);
 	}
-	spin_unlock_bh(&subscribers_lock);
+	srcu_read_unlock(&subscribers_srcu, section);
+}
+
+static int refuse_unprivileged(struct sock *sk, struct sk_buff *skb, void *data)
+{
+	return !file_ns_capable(sk->sk_socket->file, &init_user_ns, CAP_SYS_ADMIN);
 }
 
 static void tell_group(const struct longpin_event *event)
@@ -158,7 +196,7 @@ static void tell_group(const struct longpin_event *event)
 	struct sk_buff *skb = event_message(event, 0, 0, &everybody);
 
 	if (skb)
-		genlmsg_multicast(&longpin_family, skb, 0, 0, GFP_ATOMIC);
+		longpin_multicast(&longpin_family, skb, refuse_unprivileged);
 	else
 		genl_set_err(&longpin_family, &init_net, 0, 0, -ENOBUFS);
 }
@@ -240,77 +278,81 @@ void longpin_send_refused(const struct longpin_context *context, const struct lo
 static void free_subscriber(struct subscriber *subscriber)
 {
 	longpin_reader_exit(&subscriber->reader);
+	sock_put(subscriber->sk);
+	mutex_destroy(&subscriber->lock);
 	kfree(subscriber);
 }
 
-static struct subscriber *find_subscriber(const struct net *net, u32 portid)
+/* May the socket become one more? */
+static int check_subscriber(const struct subscriber *fresh)
+{
+	const struct subscriber *other;
+	unsigned int count = 0;
+
+	lockdep_assert_held(&subscribers_lock);
+
+	list_for_each_entry(other, &subscribers, node) {
+		if (other->sk == fresh->sk)
+			return -EBUSY;
+		count += uid_eq(other->uid, fresh->uid);
+	}
+	return fresh->reader.sees_all || count < USER_SUBSCRIBERS ? 0 : -EDQUOT;
+}
+
+/**
+ * longpin_subscribe - send events to a socket of the current process, until it is closed
+ * @sk: the socket
+ * @portid: its address
+ * @reader: who asks; taken over, whatever is returned
+ * @wanted: what to send
+ *
+ * Return: 0; -EBUSY when the socket has subscribed already; -EDQUOT when the user has too many
+ * sockets that have; -ENOMEM.
+ */
+int longpin_subscribe(struct sock *sk, u32 portid, const struct longpin_reader *reader,
+		      const struct longpin_subscription *wanted)
+{
+	struct subscriber *fresh = kzalloc(sizeof(*fresh), GFP_KERNEL_ACCOUNT);
+	struct longpin_reader unused = *reader;
+	int err;
+
+	if (!fresh) {
+		longpin_reader_exit(&unused);
+		return -ENOMEM;
+	}
+	sock_hold(sk);
+	fresh->sk = sk;
+	fresh->portid = portid;
+	fresh->uid = current_uid();
+	fresh->reader = *reader;
+	fresh->wanted = *wanted;
+	mutex_init(&fresh->lock);
+
+	mutex_lock(&subscribers_lock);
+	err = check_subscriber(fresh);
+	if (!err)
+		list_add_tail_rcu(&fresh->node, &subscribers);
+	mutex_unlock(&subscribers_lock);
+
+	if (err)
+		free_subscriber(fresh);
+	return err;
+}
+
+/* The subscriber whose socket was closed. Another socket may have its address by now. */
+static struct subscriber *find_closed(const struct netlink_notify *closed)
 {
 	struct subscriber *subscriber;
 
 	lockdep_assert_held(&subscribers_lock);
 
 	list_for_each_entry(subscriber, &subscribers, node) {
-		if (subscriber->net == net && subscriber->portid == portid)
+		if (subscriber->portid == closed->portid &&
+		    net_eq(sock_net(subscriber->sk), closed->net) &&
+		    sock_flag(subscriber->sk, SOCK_DEAD))
 			return subscriber;
 	}
 	return NULL;
-}
-
-static unsigned int count_subscribers(kuid_t uid)
-{
-	struct subscriber *subscriber;
-	unsigned int count = 0;
-
-	lockdep_assert_held(&subscribers_lock);
-
-	list_for_each_entry(subscriber, &subscribers, node)
-		count += uid_eq(subscriber->uid, uid);
-	return count;
-}
-
-/**
- * longpin_subscribe - send events to a socket of the current process, until it is closed
- * @net: its network namespace
- * @portid: its address there
- * @reader: who asks; taken over, whatever is returned
- * @wanted: what to send; takes the place of what the socket asked for before
- *
- * Return: 0, -EDQUOT when the user has too many already, -ENOMEM.
- */
-int longpin_subscribe(struct net *net, u32 portid, const struct longpin_reader *reader,
-		      const struct longpin_subscription *wanted)
-{
-	struct subscriber *fresh = kmalloc(sizeof(*fresh), GFP_KERNEL_ACCOUNT), *old;
-	struct longpin_reader unused = *reader;
-	int err = 0;
-
-	if (!fresh) {
-		longpin_reader_exit(&unused);
-		return -ENOMEM;
-	}
-	fresh->net = net;
-	fresh->portid = portid;
-	fresh->uid = current_uid();
-	fresh->sent = 0;
-	fresh->reader = *reader;
-	fresh->wanted = *wanted;
-
-	spin_lock_bh(&subscribers_lock);
-	old = find_subscriber(net, portid);
-	if (old) {
-		fresh->sent = old->sent;
-		list_replace(&old->node, &fresh->node);
-	} else if (count_subscribers(fresh->uid) < USER_SUBSCRIBERS) {
-		list_add_tail(&fresh->node, &subscribers);
-	} else {
-		old = fresh;
-		err = -EDQUOT;
-	}
-	spin_unlock_bh(&subscribers_lock);
-
-	if (old)
-		free_subscriber(old);
-	return err;
 }
 
 static int socket_closed(struct notifier_block *block, unsigned long state, void *data)
@@ -321,14 +363,16 @@ static int socket_closed(struct notifier_block *block, unsigned long state, void
 	if (state != NETLINK_URELEASE || closed->protocol != NETLINK_GENERIC)
 		return NOTIFY_DONE;
 
-	spin_lock_bh(&subscribers_lock);
-	subscriber = find_subscriber(closed->net, closed->portid);
+	mutex_lock(&subscribers_lock);
+	subscriber = find_closed(closed);
 	if (subscriber)
-		list_del(&subscriber->node);
-	spin_unlock_bh(&subscribers_lock);
+		list_del_rcu(&subscriber->node);
+	mutex_unlock(&subscribers_lock);
 
-	if (subscriber)
+	if (subscriber) {
+		synchronize_srcu(&subscribers_srcu);
 		free_subscriber(subscriber);
+	}
 	return NOTIFY_DONE;
 }
 
@@ -343,7 +387,14 @@ static struct notifier_block socket_notifier = {
  */
 int longpin_events_init(void)
 {
-	return netlink_register_notifier(&socket_notifier);
+	int err = init_srcu_struct(&subscribers_srcu);
+
+	if (err)
+		return err;
+	err = netlink_register_notifier(&socket_notifier);
+	if (err)
+		cleanup_srcu_struct(&subscribers_srcu);
+	return err;
 }
 
 /**
@@ -358,5 +409,5 @@ void longpin_events_exit(void)
 	netlink_unregister_notifier(&socket_notifier);
 	list_for_each_entry_safe(subscriber, next, &subscribers, node)
 		free_subscriber(subscriber);
-	INIT_LIST_HEAD(&subscribers);
+	cleanup_srcu_struct(&subscribers_srcu);
 }

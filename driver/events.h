@@ -9,14 +9,13 @@ struct longpin_context;
 struct longpin_pin;
 struct longpin_reader;
 struct longpin_refusal;
-struct net;
-struct netlink_ext_ack;
 struct pinned_range;
+struct sock;
 
 /**
  * struct longpin_subscription - what a socket asked to be told
- * @pid: only what the process of this pid did, in the reader's terms; 0 for any
- * @by_uid: only what @uid's processes did
+ * @pid: only what the process of this pid does, in the reader's terms; 0 for any
+ * @by_uid: only what @uid's processes do
  * @uid: the user
  */
 struct longpin_subscription {
@@ -25,7 +24,7 @@ struct longpin_subscription {
 	kuid_t uid;
 };
 
-int longpin_subscribe(struct net *net, u32 portid, const struct longpin_reader *reader,
+int longpin_subscribe(struct sock *sk, u32 portid, const struct longpin_reader *reader,
 		      const struct longpin_subscription *wanted);
 
 void longpin_send_pinned(const struct pinned_range *range);

@@ -16,6 +16,7 @@
 #include <linux/magic.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
+#include <linux/rculist.h>
 #include <linux/sched/mm.h>
 #include <linux/uaccess.h>
 #include <linux/user_namespace.h>
@@ -35,6 +36,10 @@
 #define SECRETMEM_MAGIC 0x5345434d
 #endif
 
+#ifndef list_for_each_entry_srcu /* 5.10 */
+#define list_for_each_entry_srcu(pos, head, member, cond) list_for_each_entry_rcu(pos, head, member)
+#endif
+
 #ifndef NLA_POLICY_MIN /* 5.0 */
 #define NLA_POLICY_MIN(_type, _min) \
 	{                           \
@@ -43,19 +48,18 @@
 #endif
 
 /*
- * The policy of a command: 5.10 has it with the command, as did kernels before 5.2, though without
- * a length of its own. Those in between have one policy for the family.
+ * The policy of a command: 5.10 has it with the command, as did kernels before 5.2, but these have
+ * its length with the family. Those in between have one policy for the family.
  */
 #ifdef LONGPIN_HAVE_GENL_OP_MAXATTR
-#define LONGPIN_GENL_OP(_cmd, _policy) \
-	.cmd = (_cmd), .policy = (_policy), .maxattr = ARRAY_SIZE(_policy) - 1
-#define LONGPIN_GENL_FAMILY_POLICY(_policy) .maxattr = 0
+#define LONGPIN_GENL_OP(_cmd, _policy, _max) .cmd = (_cmd), .policy = (_policy), .maxattr = (_max)
+#define LONGPIN_GENL_FAMILY(_policy, _max)   .maxattr = 0
 #elif defined(LONGPIN_HAVE_GENL_FAMILY_POLICY)
-#define LONGPIN_GENL_OP(_cmd, _policy)	    .cmd = (_cmd)
-#define LONGPIN_GENL_FAMILY_POLICY(_policy) .maxattr = ARRAY_SIZE(_policy) - 1, .policy = (_policy)
+#define LONGPIN_GENL_OP(_cmd, _policy, _max) .cmd = (_cmd)
+#define LONGPIN_GENL_FAMILY(_policy, _max)   .maxattr = (_max), .policy = (_policy)
 #else
-#define LONGPIN_GENL_OP(_cmd, _policy)	    .cmd = (_cmd), .policy = (_policy)
-#define LONGPIN_GENL_FAMILY_POLICY(_policy) .maxattr = ARRAY_SIZE(_policy) - 1
+#define LONGPIN_GENL_OP(_cmd, _policy, _max) .cmd = (_cmd), .policy = (_policy)
+#define LONGPIN_GENL_FAMILY(_policy, _max)   .maxattr = (_max)
 #endif
 
 /* In the initial user namespace; without an audit record, since every caller is asked. */
@@ -200,12 +204,71 @@ static inline struct dev_pagemap *longpin_get_dev_pagemap(unsigned long pfn)
 #endif
 }
 
+/* Whether a request lacks an attribute that it needs; if so, the answer will name it. */
+static inline bool longpin_attr_is_missing(struct genl_info *info, int type)
+{
+#ifdef GENL_REQ_ATTR_CHECK /* 6.1 */
+	return GENL_REQ_ATTR_CHECK(info, type);
+#else
+	return !info->attrs[type];
+#endif
+}
+
+/* Where an error at the start of a dump is explained; NULL where the kernel has no place for it. */
 static inline struct netlink_ext_ack *longpin_dump_extack(struct netlink_callback *cb)
 {
 #ifdef LONGPIN_HAVE_DUMP_EXTACK
 	return cb->extack;
 #else
 	return NULL;
+#endif
+}
+
+/*
+ * The file behind a mapping as user space knows it, and /proc/PID/maps shows it: since 6.8 a file
+ * of an overlay is mapped from its layer.
+ */
+static inline const struct path *longpin_file_path(struct file *file)
+{
+#ifdef LONGPIN_HAVE_FILE_USER_PATH
+	return file_user_path(file);
+#else
+	return &file->f_path;
+#endif
+}
+
+static inline const struct inode *longpin_file_inode(struct file *file)
+{
+#ifdef LONGPIN_HAVE_FILE_USER_PATH
+	return file_user_inode(file);
+#else
+	return file_inode(file);
+#endif
+}
+
+/* Can longpin_multicast() ask for each socket whether it is to have the message? */
+static inline bool longpin_multicast_asks(void)
+{
+#ifdef LONGPIN_HAVE_BROADCAST_FILTERED
+	return true;
+#else
+	return false;
+#endif
+}
+
+/*
+ * Send to the family's first multicast group, in the initial network namespace; only to sockets
+ * that @refuse returns 0 for, where the kernel can ask it. The message is given away. May sleep.
+ */
+static inline void longpin_multicast(const struct genl_family *family, struct sk_buff *skb,
+				     int (*refuse)(struct sock *sk, struct sk_buff *skb,
+						   void *data))
+{
+#ifdef LONGPIN_HAVE_BROADCAST_FILTERED
+	netlink_broadcast_filtered(init_net.genl_sock, skb, 0, family->mcgrp_offset, GFP_KERNEL,
+				   refuse, NULL);
+#else
+	genlmsg_multicast(family, skb, 0, 0, GFP_KERNEL);
 #endif
 }
 

@@ -57,6 +57,10 @@ int probe(struct mm_struct *mm, struct page **pages)
 	return ((struct genl_multicast_group *)pages)->flags & GENL_MCAST_CAP_SYS_ADMIN;
 #elif defined(PROBE_DUMP_EXTACK)		  /* 4.20 */
 	return !((struct netlink_callback *)pages)->extack;
+#elif defined(PROBE_FILE_USER_PATH)		  /* 6.8 */
+	return !file_user_path(NULL) || !file_user_inode(NULL);
+#elif defined(PROBE_BROADCAST_FILTERED)		  /* until 5.17, and since 6.6 */
+	return netlink_broadcast_filtered(NULL, NULL, 0, 0, GFP_KERNEL, NULL, NULL);
 #else
 #error "kernel_probes.sh names a probe that is not here"
 #endif

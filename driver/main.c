@@ -187,13 +187,11 @@ static int ioctl_unpin(struct longpin_context *context, struct longpin_call *cal
 		err = -ENOENT;
 	} else {
 		longpin_table_remove(&context->pins, unpin->handle);
-		pinned_range_release(range);
+		pinned_range_end(range, LONGPIN_CAUSE_UNPIN);
 	}
 	up_write(&range->sem);
-	if (!err) {
-		longpin_note_unpinned(range, LONGPIN_CAUSE_UNPIN);
+	if (!err)
 		pinned_range_put(range); /* the table's reference */
-	}
 out_put:
 	pinned_range_put(range);
 	return err;

@@ -4,8 +4,10 @@
  *
  * A dump goes over many messages, and while it does pins come and go. Its place is a context id
  * and a handle, and it only ever moves on in their order: so what lives through all of it is met
- * once. The locks are held while a message is filled, and dropped now and then if nothing matches.
+ * once. What is made while it is under way is passed over, or a dump would never end where new
+ * things are made as fast as they are read.
  */
+#include <linux/ktime.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <net/genetlink.h>
@@ -22,14 +24,21 @@
 #include "reader.h"
 #include "records.h"
 
-/* Pins or contexts that are looked at while the locks are held. */
+/* Pins that are looked at while the lock of their table is held. */
 #define DUMP_BATCH 1024
 
-static const struct nla_policy context_policy[LONGPIN_A_CONTEXT_ID + 1] = {
+/*
+ * All policies have one length: before 5.10 it is that of the family. A policy is for getting and
+ * for dumping, which take different attributes, and before 5.10 for all commands; so the commands
+ * check for themselves.
+ */
+#define MAXATTR LONGPIN_A_PIN_KINDS
+
+static const struct nla_policy context_policy[MAXATTR + 1] = {
 	[LONGPIN_A_CONTEXT_ID] = NLA_POLICY_MIN(NLA_U32, 1),
 };
 
-static const struct nla_policy pin_policy[LONGPIN_A_PIN_KINDS + 1] = {
+static const struct nla_policy pin_policy[MAXATTR + 1] = {
 	[LONGPIN_A_PIN_CONTEXT] = NLA_POLICY_MIN(NLA_U32, 1),
 	[LONGPIN_A_PIN_HANDLE] = NLA_POLICY_MIN(NLA_U32, 1),
 	[LONGPIN_A_PIN_PID] = NLA_POLICY_MIN(NLA_U32, 1),
@@ -37,21 +46,35 @@ static const struct nla_policy pin_policy[LONGPIN_A_PIN_KINDS + 1] = {
 	[LONGPIN_A_PIN_KINDS] = NLA_POLICY_MIN(NLA_U32, 1),
 };
 
-static const struct nla_policy subscribe_policy[LONGPIN_A_PIN_UID + 1] = {
+static const struct nla_policy stats_policy[MAXATTR + 1] = {};
+
+static const struct nla_policy subscribe_policy[MAXATTR + 1] = {
 	[LONGPIN_A_PIN_PID] = NLA_POLICY_MIN(NLA_U32, 1),
 	[LONGPIN_A_PIN_UID] = { .type = NLA_U32 },
 };
 
-/* A command's policy is one for getting and for dumping, and these take different attributes. */
-static int check_absent(struct nlattr *attr, bool dump, struct netlink_ext_ack *extack)
+/* Attributes that a request may have, a bit each. */
+#define GET_CONTEXT BIT(LONGPIN_A_CONTEXT_ID)
+#define GET_PIN	    (BIT(LONGPIN_A_PIN_CONTEXT) | BIT(LONGPIN_A_PIN_HANDLE))
+#define DUMP_PINS                                                                          \
+	(BIT(LONGPIN_A_PIN_CONTEXT) | BIT(LONGPIN_A_PIN_HANDLE) | BIT(LONGPIN_A_PIN_PID) | \
+	 BIT(LONGPIN_A_PIN_UID) | BIT(LONGPIN_A_PIN_KINDS))
+#define SUBSCRIBE (BIT(LONGPIN_A_PIN_PID) | BIT(LONGPIN_A_PIN_UID))
+#define NONE	  0
+
+static int check_attributes(struct nlattr **attrs, unsigned long allowed,
+			    struct netlink_ext_ack *extack)
 {
-	if (!attr)
-		return 0;
-	if (dump)
-		NL_SET_ERR_MSG_ATTR(extack, attr, "only getting one takes this attribute");
-	else
-		NL_SET_ERR_MSG_ATTR(extack, attr, "only a dump takes this attribute");
-	return -EINVAL;
+	int type;
+
+	for (type = 1; type <= MAXATTR; type++) {
+		if (attrs[type] && !(allowed & BIT(type))) {
+			NL_SET_ERR_MSG_ATTR(extack, attrs[type],
+					    "the request doesn't take this attribute");
+			return -EINVAL;
+		}
+	}
+	return 0;
 }
 
 /* Attributes of one user id, in the reader's terms. */
@@ -92,29 +115,33 @@ static int finish_reply(struct genl_info *info, struct sk_buff *skb, void *heade
 
 static int get_context(struct sk_buff *request, struct genl_info *info)
 {
-	struct nlattr *id = info->attrs[LONGPIN_A_CONTEXT_ID];
 	struct longpin_context *context;
 	struct longpin_reader reader;
 	struct sk_buff *skb;
+	struct nlattr *id;
 	void *header;
 	int err;
 
-	if (!id) {
+	err = check_attributes(info->attrs, GET_CONTEXT, info->extack);
+	if (err)
+		return err;
+	if (longpin_attr_is_missing(info, LONGPIN_A_CONTEXT_ID)) {
 		NL_SET_ERR_MSG(info->extack, "the id of a context is missing");
 		return -EINVAL;
 	}
+	id = info->attrs[LONGPIN_A_CONTEXT_ID];
 	skb = start_reply(info, &header);
 	if (!skb)
 		return -ENOMEM;
 
+	err = -ENOENT;
 	longpin_reader_init(&reader, request);
-	longpin_contexts_lock();
-	context = longpin_contexts_find(nla_get_u32(id));
-	if (context && longpin_reader_sees(&reader, &context->opener))
-		err = longpin_put_context(skb, &reader, context);
-	else
-		err = -ENOENT;
-	longpin_contexts_unlock();
+	context = longpin_context_find(nla_get_u32(id));
+	if (context) {
+		if (longpin_reader_sees(&reader, &context->opener))
+			err = longpin_put_context(skb, &reader, context);
+		longpin_context_put(context);
+	}
 	longpin_reader_exit(&reader);
 
 	if (err == -ENOENT)
@@ -143,40 +170,37 @@ static int answer_pin(const struct pinned_range *range, void *data)
 
 static int get_pin(struct sk_buff *request, struct genl_info *info)
 {
-	struct nlattr *id = info->attrs[LONGPIN_A_PIN_CONTEXT];
-	struct nlattr *handle = info->attrs[LONGPIN_A_PIN_HANDLE];
 	struct longpin_context *context;
+	struct nlattr *id, *handle;
 	struct pin_answer answer;
 	void *header;
 	int err;
 
-	if (!id || !handle) {
+	err = check_attributes(info->attrs, GET_PIN, info->extack);
+	if (err)
+		return err;
+	if (longpin_attr_is_missing(info, LONGPIN_A_PIN_CONTEXT) ||
+	    longpin_attr_is_missing(info, LONGPIN_A_PIN_HANDLE)) {
 		NL_SET_ERR_MSG(info->extack, "a context and a handle are needed to name a pin");
 		return -EINVAL;
 	}
-	err = check_absent(info->attrs[LONGPIN_A_PIN_PID], false, info->extack);
-	if (!err)
-		err = check_absent(info->attrs[LONGPIN_A_PIN_UID], false, info->extack);
-	if (!err)
-		err = check_absent(info->attrs[LONGPIN_A_PIN_KINDS], false, info->extack);
-	if (err)
-		return err;
-
+	id = info->attrs[LONGPIN_A_PIN_CONTEXT];
+	handle = info->attrs[LONGPIN_A_PIN_HANDLE];
 	answer.skb = start_reply(info, &header);
 	if (!answer.skb)
 		return -ENOMEM;
 
+	err = -ENOENT;
 	longpin_reader_init(&answer.reader, request);
-	longpin_contexts_lock();
-	context = longpin_contexts_find(nla_get_u32(id));
-	err = context ? longpin_table_visit(&context->pins, nla_get_u32(handle), answer_pin,
-					    &answer)
-		      : -ENOENT;
-	longpin_contexts_unlock();
+	context = longpin_context_find(nla_get_u32(id));
+	if (context) {
+		err = longpin_table_visit(&context->pins, nla_get_u32(handle), answer_pin, &answer);
+		longpin_context_put(context);
+	}
 	longpin_reader_exit(&answer.reader);
 
 	if (err == -ENOENT)
-		NL_SET_ERR_MSG(info->extack, "there is no such pin that you may see");
+		NL_SET_ERR_MSG_ATTR(info->extack, handle, "there is no such pin that you may see");
 	return finish_reply(info, answer.skb, header, err);
 }
 
@@ -184,7 +208,11 @@ static int get_statistics(struct sk_buff *request, struct genl_info *info)
 {
 	struct sk_buff *skb;
 	void *header;
+	int err;
 
+	err = check_attributes(info->attrs, NONE, info->extack);
+	if (err)
+		return err;
 	skb = start_reply(info, &header);
 	if (!skb)
 		return -ENOMEM;
@@ -199,6 +227,9 @@ static int subscribe(struct sk_buff *request, struct genl_info *info)
 	struct longpin_reader reader;
 	int err;
 
+	err = check_attributes(info->attrs, SUBSCRIBE, info->extack);
+	if (err)
+		return err;
 	longpin_reader_init(&reader, request);
 	if (pid)
 		wanted.pid = nla_get_u32(pid);
@@ -210,7 +241,9 @@ static int subscribe(struct sk_buff *request, struct genl_info *info)
 			return err;
 		}
 	}
-	err = longpin_subscribe(genl_info_net(info), info->snd_portid, &reader, &wanted);
+	err = longpin_subscribe(NETLINK_CB(request).sk, info->snd_portid, &reader, &wanted);
+	if (err == -EBUSY)
+		NL_SET_ERR_MSG(info->extack, "this socket has subscribed already");
 	if (err == -EDQUOT)
 		NL_SET_ERR_MSG(info->extack, "this user has too many subscriptions");
 	return err;
@@ -219,6 +252,7 @@ static int subscribe(struct sk_buff *request, struct genl_info *info)
 /**
  * struct dump - a dump under way
  * @reader: who asks
+ * @started: when, by CLOCK_BOOTTIME, in nanoseconds
  * @context: id of the context to go on with
  * @handle: the pin in it to go on with
  * @only_context: 0, or the only context to list
@@ -229,10 +263,11 @@ static int subscribe(struct sk_buff *request, struct genl_info *info)
  * @kinds: 0, or the LONGPIN_KIND_* any of which has to be there
  * @skb: the message that is being filled
  * @cb: netlink's state of the dump
- * @left: to be looked at before the locks are dropped for a moment
+ * @left: pins to be looked at before the lock is dropped for a moment
  */
 struct dump {
 	struct longpin_reader reader;
+	u64 started;
 	int context;
 	int handle;
 	u32 only_context;
@@ -259,6 +294,7 @@ static struct dump *start_dump(struct netlink_callback *cb)
 	if (!dump)
 		return NULL;
 	longpin_reader_init(&dump->reader, cb->skb);
+	dump->started = ktime_to_ns(ktime_get_boottime());
 	dump->cb = cb;
 	cb->args[0] = (long)dump;
 	return dump;
@@ -276,13 +312,12 @@ static int end_dump(struct netlink_callback *cb)
 static int start_context_dump(struct netlink_callback *cb)
 {
 	struct netlink_ext_ack *extack = longpin_dump_extack(cb);
-	struct nlattr *attrs[ARRAY_SIZE(context_policy)];
+	struct nlattr *attrs[MAXATTR + 1];
 	int err;
 
-	err = genlmsg_parse(cb->nlh, &longpin_family, attrs, ARRAY_SIZE(attrs) - 1, context_policy,
-			    extack);
+	err = genlmsg_parse(cb->nlh, &longpin_family, attrs, MAXATTR, context_policy, extack);
 	if (!err)
-		err = check_absent(attrs[LONGPIN_A_CONTEXT_ID], true, extack);
+		err = check_attributes(attrs, NONE, extack);
 	if (err)
 		return err;
 	return start_dump(cb) ? 0 : -ENOMEM;
@@ -307,12 +342,13 @@ static int get_filters(struct dump *dump, struct nlattr **attrs, struct netlink_
 static int start_pin_dump(struct netlink_callback *cb)
 {
 	struct netlink_ext_ack *extack = longpin_dump_extack(cb);
-	struct nlattr *attrs[ARRAY_SIZE(pin_policy)];
+	struct nlattr *attrs[MAXATTR + 1];
 	struct dump *dump;
 	int err;
 
-	err = genlmsg_parse(cb->nlh, &longpin_family, attrs, ARRAY_SIZE(attrs) - 1, pin_policy,
-			    extack);
+	err = genlmsg_parse(cb->nlh, &longpin_family, attrs, MAXATTR, pin_policy, extack);
+	if (!err)
+		err = check_attributes(attrs, DUMP_PINS, extack);
 	if (err)
 		return err;
 	dump = start_dump(cb);
@@ -356,6 +392,8 @@ static int dump_context(struct dump *dump, struct longpin_context *context)
 
 static bool matches(const struct dump *dump, const struct pinned_range *range)
 {
+	if (range->made > dump->started)
+		return false;
 	if (dump->only_handle && dump->only_handle != range->handle)
 		return false;
 	if (dump->kinds && !(dump->kinds & range->kinds))
@@ -385,14 +423,10 @@ static int dump_pin(const struct pinned_range *range, void *data)
 
 static int dump_pins(struct dump *dump, struct longpin_context *context)
 {
-	int err;
-
 	if (dump->only_context && dump->only_context != context->id)
 		return 0;
-	err = longpin_table_walk(&context->pins, &dump->handle, dump_pin, dump);
-	if (!err)
-		dump->handle = 0;
-	return err;
+	dump->left = DUMP_BATCH;
+	return longpin_table_walk(&context->pins, &dump->handle, dump_pin, dump);
 }
 
 /*
@@ -404,30 +438,27 @@ static int go_on(struct sk_buff *skb, struct netlink_callback *cb,
 {
 	struct dump *dump = dump_of(cb);
 	struct longpin_context *context;
-	int err, id;
+	int id = dump->context;
+	int err;
 
 	dump->skb = skb;
-	do {
+	for (err = 0; (context = longpin_context_next(&id)); err = 0) {
+		if (id != dump->context) {
+			dump->context = id;
+			dump->handle = 0;
+		}
+		err = context->opened <= dump->started ? one(dump, context) : 0;
+		longpin_context_put(context);
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		dump->left = DUMP_BATCH;
-		err = 0;
-		longpin_contexts_lock();
-		for (id = dump->context; (context = longpin_contexts_next(&id)); id++) {
-			if (id != dump->context) {
-				dump->context = id;
-				dump->handle = 0;
-			}
-			err = dump->left ? one(dump, context) : -EAGAIN;
-			if (err)
-				break;
-			dump->context = id + 1;
-			if (dump->left)
-				dump->left--;
-		}
-		longpin_contexts_unlock();
 		cond_resched();
-	} while (err == -EAGAIN);
+		if (err == -EAGAIN) /* there is more in this context */
+			continue;
+		if (err)
+			break;
+		dump->context = ++id;
+		dump->handle = 0;
+	}
 
 	if (err == -EMSGSIZE && !skb->len) /* not even one record has room */
 		return err;
@@ -446,25 +477,25 @@ static int dump_all_pins(struct sk_buff *skb, struct netlink_callback *cb)
 
 static const struct genl_ops ops[] = {
 	{
-		LONGPIN_GENL_OP(LONGPIN_CMD_CONTEXT_GET, context_policy),
+		LONGPIN_GENL_OP(LONGPIN_CMD_CONTEXT_GET, context_policy, MAXATTR),
 		.doit = get_context,
 		.start = start_context_dump,
 		.dumpit = dump_contexts,
 		.done = end_dump,
 	},
 	{
-		LONGPIN_GENL_OP(LONGPIN_CMD_PIN_GET, pin_policy),
+		LONGPIN_GENL_OP(LONGPIN_CMD_PIN_GET, pin_policy, MAXATTR),
 		.doit = get_pin,
 		.start = start_pin_dump,
 		.dumpit = dump_all_pins,
 		.done = end_dump,
 	},
 	{
-		.cmd = LONGPIN_CMD_STATS_GET,
+		LONGPIN_GENL_OP(LONGPIN_CMD_STATS_GET, stats_policy, MAXATTR),
 		.doit = get_statistics,
 	},
 	{
-		LONGPIN_GENL_OP(LONGPIN_CMD_SUBSCRIBE, subscribe_policy),
+		LONGPIN_GENL_OP(LONGPIN_CMD_SUBSCRIBE, subscribe_policy, MAXATTR),
 		.doit = subscribe,
 	},
 };
@@ -479,7 +510,7 @@ static const struct genl_multicast_group groups[] = {
 struct genl_family longpin_family __ro_after_init = {
 	.name = LONGPIN_FAMILY_NAME,
 	.version = LONGPIN_FAMILY_VERSION,
-	LONGPIN_GENL_FAMILY_POLICY(pin_policy),
+	LONGPIN_GENL_FAMILY(pin_policy, MAXATTR),
 	.netnsok = true,
 	.parallel_ops = true,
 	.ops = ops,
@@ -501,18 +532,37 @@ bool longpin_group_has_listeners(void)
 	return longpin_family.n_mcgrps && genl_has_listeners(&longpin_family, &init_net, 0);
 }
 
+/*
+ * A socket can join a group before it has an owner, and so unasked. Where the kernel can't ask each
+ * member when something is sent, throw such members out, which unregistering does; and do without
+ * the group if they keep coming back.
+ */
+static int __init register_family(void)
+{
+	int tries, err;
+
+	for (tries = 0;; tries++) {
+		err = genl_register_family(&longpin_family);
+		if (err || longpin_multicast_asks() || !longpin_group_has_listeners())
+			return err;
+		genl_unregister_family(&longpin_family);
+		if (tries == 3)
+			longpin_family.n_mcgrps = 0;
+	}
+}
+
 /**
  * longpin_netlink_init - register the family
  *
  * Return: 0, or an errno.
  */
-int longpin_netlink_init(void)
+int __init longpin_netlink_init(void)
 {
 	int err = longpin_events_init();
 
 	if (err)
 		return err;
-	err = genl_register_family(&longpin_family);
+	err = register_family();
 	if (err)
 		longpin_events_exit();
 	return err;

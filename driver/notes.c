@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What happens is told in three ways: counted, traced, and sent to those who listen. Here is the
- * one place that each thing that happens comes by.
+ * one place that each thing that happens comes by; only the end of a pin is counted before it.
  */
 #include "events.h"
 #include "notes.h"
@@ -23,12 +23,11 @@ void longpin_note_pinned(const struct pinned_range *range, u64 ns)
 
 /**
  * longpin_note_unpinned - a pin ended
- * @range: the pin, released
+ * @range: the pin, released and counted
  * @cause: LONGPIN_CAUSE_*
  */
 void longpin_note_unpinned(const struct pinned_range *range, u32 cause)
 {
-	longpin_count_unpinned(range);
 	trace_longpin_unpin(range, cause);
 	longpin_send_unpinned(range, cause);
 }

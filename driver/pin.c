@@ -13,8 +13,10 @@
 #include "backing_file.h"
 #include "kernel_compat.h"
 #include "memory_kind.h"
+#include "notes.h"
 #include "pin.h"
 #include "refusal.h"
+#include "statistics.h"
 #include "take_pages.h"
 
 static void set_footprint(struct pinned_range *range)
@@ -122,6 +124,19 @@ void pinned_range_release(struct pinned_range *range)
 	range->released = true;
 	longpin_runs_release(&range->runs, range->flags & LONGPIN_PIN_WRITE);
 	longpin_uncharge(&range->charge);
+}
+
+/**
+ * pinned_range_end - release a pin that others were told of, and tell them
+ * @range: as for pinned_range_release(), and no longer in its table
+ * @cause: LONGPIN_CAUSE_*
+ */
+void pinned_range_end(struct pinned_range *range, u32 cause)
+{
+	/* Before they are given back: pages that somebody else takes then must not count twice. */
+	longpin_count_unpinned(range);
+	pinned_range_release(range);
+	longpin_note_unpinned(range, cause);
 }
 
 static int lock_for_use(struct pinned_range *range)

@@ -78,6 +78,7 @@ struct pinned_range *pinned_range_create(const struct longpin_pin *request,
 void pinned_range_get(struct pinned_range *range);
 void pinned_range_put(struct pinned_range *range);
 void pinned_range_release(struct pinned_range *range);
+void pinned_range_end(struct pinned_range *range, u32 cause);
 
 int pinned_range_query(struct pinned_range *range, struct longpin_query *query);
 int pinned_range_copy(struct pinned_range *range, const struct longpin_copy *copy);

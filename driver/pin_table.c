@@ -9,7 +9,6 @@
 #include <linux/longpin.h>
 #include <linux/longpin_netlink.h>
 
-#include "notes.h"
 #include "pin.h"
 #include "pin_table.h"
 #include "refusal.h"
@@ -31,20 +30,31 @@ void longpin_table_init(struct longpin_pin_table *table)
 }
 
 /**
- * longpin_table_destroy - end every pin in the table
- * @table: no longer used by anyone else; its context is being closed
+ * longpin_table_end_pins - end every pin in the table
+ * @table: nobody adds to it or removes from it any more, as its context is being closed
+ *
+ * One after the other, so that each can be found until it is released.
  */
-void longpin_table_destroy(struct longpin_pin_table *table)
+void longpin_table_end_pins(struct longpin_pin_table *table)
 {
 	struct pinned_range *range;
 	int handle;
 
 	idr_for_each_entry(&table->ranges, range, handle) {
-		pinned_range_release(range);
-		longpin_note_unpinned(range, LONGPIN_CAUSE_CLOSE);
+		longpin_table_remove(table, handle);
+		pinned_range_end(range, LONGPIN_CAUSE_CLOSE);
 		pinned_range_put(range);
 		cond_resched();
 	}
+}
+
+/**
+ * longpin_table_destroy - undo longpin_table_init()
+ * @table: no longer used by anyone; empty
+ */
+void longpin_table_destroy(struct longpin_pin_table *table)
+{
+	WARN_ON_ONCE(table->count);
 	idr_destroy(&table->ranges);
 	mutex_destroy(&table->lock);
 }

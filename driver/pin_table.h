@@ -47,6 +47,7 @@ struct longpin_pin_table {
 typedef int (*longpin_visit_fn)(const struct pinned_range *range, void *data);
 
 void longpin_table_init(struct longpin_pin_table *table);
+void longpin_table_end_pins(struct longpin_pin_table *table);
 void longpin_table_destroy(struct longpin_pin_table *table);
 
 int longpin_table_reserve(struct longpin_pin_table *table, struct longpin_refusal *why);

@@ -15,8 +15,12 @@
  */
 void longpin_process_note(struct longpin_process *process)
 {
+	const struct cred *cred = current_cred();
+	bool set_uid = !uid_eq(cred->uid, cred->euid) || !uid_eq(cred->uid, cred->suid);
+
 	process->pid = get_pid(task_tgid(current));
-	process->uid = current_uid();
+	process->uid = cred->uid;
+	process->owner = set_uid ? INVALID_UID : cred->uid;
 	get_task_comm(process->comm, current->group_leader);
 }
 
@@ -34,7 +38,7 @@ void longpin_process_forget(struct longpin_process *process)
  * @process: the process
  *
  * One whose threads have all exited has, even if nobody has waited for it yet; one that called
- * execve() has not.
+ * execve() has not. While a process exits it has not ended before it closed its files.
  *
  * Return: whether it has; once true, always true.
  */
@@ -45,7 +49,7 @@ bool longpin_process_gone(const struct longpin_process *process)
 
 	rcu_read_lock();
 	leader = pid_task(process->pid, PIDTYPE_PID);
-	gone = !leader || !atomic_read(&leader->signal->live);
+	gone = !leader || (READ_ONCE(leader->exit_state) && !atomic_read(&leader->signal->live));
 	rcu_read_unlock();
 	return gone;
 }

@@ -13,6 +13,7 @@ struct pid;
  * @pid: its pid in every namespace; a reference is held, so the number isn't another's as
  *	long as the process is there
  * @uid: its real uid, whose user is charged
+ * @owner: the user who may see what it does: @uid, but nobody for a set-uid program, as in /proc
  * @comm: its name
  *
  * Kept when the process is gone.
@@ -20,6 +21,7 @@ struct pid;
 struct longpin_process {
 	struct pid *pid;
 	kuid_t uid;
+	kuid_t owner;
 	char comm[TASK_COMM_LEN];
 };
 

@@ -26,14 +26,18 @@
  */
 void longpin_reader_init(struct longpin_reader *reader, struct sk_buff *request)
 {
-	const struct cred *opener = NETLINK_CB(request).sk->sk_socket->file->f_cred;
+	const struct file *socket = NETLINK_CB(request).sk->sk_socket->file;
+	kuid_t opener = socket->f_cred->uid;
 
 	reader->pid_ns = get_pid_ns(task_active_pid_ns(current));
 	reader->user_ns = get_user_ns(current_user_ns());
-	reader->uid = uid_eq(opener->uid, current_uid()) ? current_uid() : INVALID_UID;
-	/* The first question leaves no audit record: every reader is asked. */
-	reader->sees_all =
-		longpin_capable(CAP_SYS_ADMIN) && netlink_capable(request, CAP_SYS_ADMIN);
+	reader->uid = uid_eq(opener, current_uid()) ? opener : INVALID_UID;
+	/*
+	 * Not netlink_capable(): that doesn't ask about the opener if the message has an address.
+	 * The first question leaves no audit record, since every reader is asked.
+	 */
+	reader->sees_all = longpin_capable(CAP_SYS_ADMIN) &&
+			   file_ns_capable(socket, &init_user_ns, CAP_SYS_ADMIN);
 }
 
 /**
@@ -51,11 +55,17 @@ void longpin_reader_exit(struct longpin_reader *reader)
  * @reader: the reader
  * @process: the process that opened a context, made a pin or asked for one
  *
+ * As in /proc, processes outside of the reader's pid namespace are none of its business, even if
+ * they are of the same user: so root in a container does not see what root outside does.
+ *
  * Return: whether it may.
  */
 bool longpin_reader_sees(const struct longpin_reader *reader, const struct longpin_process *process)
 {
-	return reader->sees_all || uid_eq(reader->uid, process->uid);
+	if (reader->sees_all)
+		return true;
+	return uid_valid(reader->uid) && uid_eq(reader->uid, process->owner) &&
+	       longpin_reader_pid(reader, process);
 }
 
 /**

@@ -14,7 +14,7 @@ struct user_namespace;
  * struct longpin_reader - who asks over netlink, and in whose terms to answer
  * @pid_ns: pids are those of this namespace; a reference is held
  * @user_ns: uids are those of this namespace; a reference is held
- * @uid: the reader sees what is this user's
+ * @uid: the reader sees what this user's processes do, if they are in its pid namespace
  * @sees_all: ... or everything
  */
 struct longpin_reader {

@@ -108,7 +108,9 @@ int longpin_put_pin(struct sk_buff *skb, const struct longpin_reader *reader,
 	    nla_put_u32(skb, LONGPIN_A_PIN_KINDS, range->kinds) ||
 	    nla_put_u64_64bit(skb, LONGPIN_A_PIN_AGE, age(range->made), LONGPIN_A_PIN_PAD))
 		return -EMSGSIZE;
-	if (longpin_process_gone(&range->maker) && nla_put_flag(skb, LONGPIN_A_PIN_ORPHANED))
+	/* What has just ended is nobody's orphan: its process may have ended it by ending. */
+	if (!range->released && longpin_process_gone(&range->maker) &&
+	    nla_put_flag(skb, LONGPIN_A_PIN_ORPHANED))
 		return -EMSGSIZE;
 	return range->file ? put_file(skb, range->file) : 0;
 }

@@ -100,6 +100,10 @@ void longpin_statistics_sum(struct longpin_statistics *sum)
 		for (i = 0; i < LONGPIN_REASONS; i++)
 			sum->refused[i] += READ_ONCE(one->refused[i]);
 	}
+	/* A pin that ended on one processor may have been made on one that was read before. */
+	sum->pins = max_t(s64, sum->pins, 0);
+	sum->runs = max_t(s64, sum->runs, 0);
+	sum->bookkeeping = max_t(s64, sum->bookkeeping, 0);
 }
 
 /**
