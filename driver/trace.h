@@ -39,6 +39,17 @@
 #define longpin_show_flags(flags) \
 	__print_flags(flags, "|", { LONGPIN_PIN_WRITE, "write" })
 
+#define LONGPIN_RANGE_FORMAT \
+	"context=%u handle=%u pid=%d comm=%s uid=%u addr=0x%llx length=%llu pages=%llu " \
+	"runs=%llu kinds=%s flags=%s cookie=0x%llx dev=%u:%u inode=%llu"
+
+#define LONGPIN_RANGE_ARGS                                                                \
+	__entry->context, __entry->handle, __entry->pid, __entry->comm, __entry->uid,     \
+		__entry->addr, __entry->length, __entry->pages, __entry->runs,            \
+		longpin_show_kinds(__entry->kinds), longpin_show_flags(__entry->flags),   \
+		__entry->cookie, __entry->major, __entry->minor, __entry->inode
+
+/* The cause of a pin that was made is 0. */
 DECLARE_EVENT_CLASS(longpin_range,
 	TP_PROTO(const struct pinned_range *range, u32 cause),
 	TP_ARGS(range, cause),
@@ -78,26 +89,21 @@ DECLARE_EVENT_CLASS(longpin_range,
 		__entry->inode = range->file ? range->file->inode : 0;
 		__entry->cause = cause;
 	),
-	TP_printk("context=%u handle=%u pid=%d comm=%s uid=%u addr=0x%llx length=%llu pages=%llu runs=%llu kinds=%s flags=%s cookie=0x%llx dev=%u:%u inode=%llu%s",
-		  __entry->context, __entry->handle, __entry->pid, __entry->comm, __entry->uid,
-		  __entry->addr, __entry->length, __entry->pages, __entry->runs,
-		  longpin_show_kinds(__entry->kinds), longpin_show_flags(__entry->flags),
-		  __entry->cookie, __entry->major, __entry->minor, __entry->inode,
-		  __print_symbolic(__entry->cause,
-			{ 0, "" },
-			{ LONGPIN_CAUSE_UNPIN, " cause=unpin" },
-			{ LONGPIN_CAUSE_CLOSE, " cause=close" }))
+	TP_printk(LONGPIN_RANGE_FORMAT, LONGPIN_RANGE_ARGS)
 );
 
-/* The cause of a pin that was made is 0. */
 DEFINE_EVENT(longpin_range, longpin_pin,
 	TP_PROTO(const struct pinned_range *range, u32 cause),
 	TP_ARGS(range, cause)
 );
 
-DEFINE_EVENT(longpin_range, longpin_unpin,
+DEFINE_EVENT_PRINT(longpin_range, longpin_unpin,
 	TP_PROTO(const struct pinned_range *range, u32 cause),
-	TP_ARGS(range, cause)
+	TP_ARGS(range, cause),
+	TP_printk(LONGPIN_RANGE_FORMAT " cause=%s", LONGPIN_RANGE_ARGS,
+		  __print_symbolic(__entry->cause,
+			{ LONGPIN_CAUSE_UNPIN, "unpin" },
+			{ LONGPIN_CAUSE_CLOSE, "close" }))
 );
 
 TRACE_EVENT(longpin_refuse,
