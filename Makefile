@@ -130,12 +130,23 @@ test: all user-asan user-tsan ## all tests; FILTER=... chooses among those in th
 	tests/summary
 
 guest_tests = --timeout 900 --add tests/guest/run:/longpin/run-tests --add tests/guest/peers:/longpin/peers \
+	--add uapi/netlink/longpin.yaml:/longpin/longpin.yaml \
 	$(foreach program,guest-tests caller-32 caller-64,--add build/user/tests/longpin-$(program):/longpin/bin/longpin-$(program))
 
+# A hundred processes with a hundred thousand pins have a guest of their own, of a size that people have.
 .PHONY: test-guest
 test-guest: all
 	tests/part guest-$(KERNEL) $(guest) --name test-$(KERNEL) $(guest_tests) -- \
 		/longpin/run-tests $(if $(FILTER),'$(FILTER)')
+	$(if $(FILTER),,tests/part scale-$(KERNEL) $(guest) --name scale-$(KERNEL) $(guest_tests) \
+		--memory 2G --nvdimm none -- /longpin/run-tests 'scale*')
+
+.PHONY: bench
+bench: all ## boot a guest and print what listing pins costs, in instructions
+	$(guest) --name bench-$(KERNEL) --icount --memory 2G --nvdimm none \
+		--add build/user/tests/longpin-dump-bench:/longpin/bin/longpin-dump-bench -- \
+		sh -c 'modprobe longpin && longpin-dump-bench' >/dev/null || { cat build/run/bench-$(KERNEL)/output.log; exit 1; }
+	tee build/bench-$(KERNEL).md <build/run/bench-$(KERNEL)/output.log
 
 .PHONY: parity
 parity: all ## boot a guest and print what longpin, RDMA, io_uring and V4L2 accept, side by side
@@ -156,7 +167,7 @@ c := $(wildcard driver/*.[ch] userlib/examples/*.c tests/unit/*.[ch] tests/guest
 .PHONY: lint
 lint: user deps-lint ## check style and find mistakes, without running anything
 	echo "  LINT    shellcheck, clang-format, checkpatch"
-	shellcheck -x -P SCRIPTDIR qemu/common qemu/guest/profile $(scripts)
+	shellcheck -x -P SCRIPTDIR qemu/common qemu/guest/profile userlib/pinpin/completion.bash $(scripts)
 	clang-format --dry-run -Werror $(cxx) $(c)
 	qemu/checkpatch driver/*.[ch] uapi/linux/*.h
 	echo "  LINT    sparse"

@@ -2,29 +2,18 @@
 // The module from the administrator's side: removal, parameters, the device file.
 #include "support/child.hpp"
 #include "support/mapping.hpp"
+#include "support/module.hpp"
 
 #include <catch2/catch.hpp>
 
 #include <cerrno>
-#include <cstdlib>
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 using namespace guest;
 
 namespace {
 
 constexpr const char* parameters = "/sys/module/longpin/parameters/";
-
-int remove_module() {
-    return ::syscall(SYS_delete_module, "longpin", O_NONBLOCK) == 0 ? 0 : errno;
-}
-
-int load_module(const std::string& arguments = "") {
-    return std::system(("/usr/sbin/modprobe longpin " + arguments).c_str());
-}
 
 /// A module parameter for as long as the object lives.
 class parameter {

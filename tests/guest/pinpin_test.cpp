@@ -2,45 +2,20 @@
 // pinpin as a person or a script sees it: output, JSON, exit codes.
 #include "support/child.hpp"
 #include "support/mapping.hpp"
+#include "support/shell.hpp"
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
-#include <array>
 #include <csignal>
-#include <cstdio>
 #include <fcntl.h>
 #include <sstream>
-#include <sys/wait.h>
 #include <unistd.h>
 
 using namespace guest;
 using nlohmann::json;
 
 namespace {
-
-struct run_result {
-    int code;
-    std::string output; ///< standard output and standard error
-};
-
-run_result shell(const std::string& command) {
-    std::FILE* const pipe = ::popen(("{ " + command + "; } 2>&1").c_str(), "r");
-    if (pipe == nullptr) {
-        throw std::runtime_error("popen");
-    }
-    run_result result{};
-    std::array<char, 4096> buffer{};
-    while (const std::size_t got = std::fread(buffer.data(), 1, buffer.size(), pipe)) {
-        result.output.append(buffer.data(), got);
-    }
-    result.code = WEXITSTATUS(::pclose(pipe));
-    return result;
-}
-
-run_result pinpin(const std::string& arguments) {
-    return shell("pinpin " + arguments);
-}
 
 json parsed(const run_result& result) {
     INFO(result.output);

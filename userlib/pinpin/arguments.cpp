@@ -13,6 +13,10 @@ bool lexical_cast(const std::string& text, byte_count& value) {
     return bytes.has_value();
 }
 
+std::string check_not_empty(const std::string& text) {
+    return text.empty() ? "is empty" : "";
+}
+
 std::string memory_arguments::description() const {
     if (anon) {
         return "anonymous memory";

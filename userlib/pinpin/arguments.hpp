@@ -20,6 +20,10 @@ struct byte_count {
 /// What turns the text of an option into its value, for CLI11.
 bool lexical_cast(const std::string& text, byte_count& value);
 
+/// A check for CLI11, which takes an empty word for no option at all: with a script's empty
+/// variable everything would be meant. Empty, or what is wrong.
+std::string check_not_empty(const std::string& text);
+
 /// Which memory is meant: one of file, anon, memfd and hugetlb is set.
 struct memory_arguments {
     std::string file;

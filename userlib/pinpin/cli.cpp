@@ -2,6 +2,7 @@
 #include "cli.hpp"
 
 #include "command.hpp"
+#include "completion.hpp"
 #include "output.hpp"
 
 #include <longpin/version.hpp>
@@ -11,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <ostream>
 
 namespace pinpin {
@@ -23,6 +25,7 @@ struct command {
     const char* example;
     bool takes_program; // behind "--"
     action (*declare)(CLI::App& app);
+    bool opens_device = true;
 };
 
 constexpr std::array commands{
@@ -41,6 +44,54 @@ constexpr std::array commands{
             "Exits 0 if it is allowed, 1 if it is refused.\n"
             "Example: pinpin check /mnt/pmem/data.bin --write",
             false, declare_check},
+    command{"list", "List pins: who holds which memory",
+            "root sees the pins of all users, others their own. RANGE is an address\n"
+            "(0x7f0000000000), an address and a size (0x7f0000000000+64M), or as in\n"
+            "/proc/PID/maps (7f0000000000-7f0004000000). KIND is one of anon, shmem,\n"
+            "hugetlb, private, file, devdax, device. USER is a name or a number. KEY is one\n"
+            "of pin (context:handle), context, handle, pid, comm, orphaned, uid, user,\n"
+            "address, length, size, pages, runs, bookkeeping, kinds, writable, cookie, age,\n"
+            "file, offset, device, inode, memory, holders.\n"
+            "Examples:\n"
+            "  pinpin list --pid 1234 --address 0x7f0000000000+64M\n"
+            "  pinpin list --file /dev/dax0.0 --offset 1G --length 64M\n"
+            "  pinpin list --sort -size --columns pin,pid,size,address\n"
+            "  pinpin list --orphans",
+            false, declare_list, false},
+    command{"show", "Show all about a pin, a process or an open file",
+            "Exits 1 if there is no such thing.\n"
+            "Examples:\n"
+            "  pinpin show 3:1\n"
+            "  pinpin show 1234\n"
+            "  pinpin show --context 3",
+            false, declare_show, false},
+    command{"monitor", "Show pins that are made, ended and refused, as it happens",
+            "A line for each event, or with --json an object in a line; an event \"lost\"\n"
+            "where the kernel had to drop some. Ends by Ctrl-C (or SIGTERM, SIGHUP), and when\n"
+            "nobody reads any more. When the module is unloaded, nothing comes from then on.\n"
+            "Example: pinpin monitor --uid 1000 --json",
+            false, declare_monitor, false},
+    command{"metrics", "Print statistics for monitoring systems",
+            "In the OpenMetrics format; --textfile writes the one of Prometheus, for the\n"
+            "node exporter. With --json, an object of the same numbers. Those by user and by\n"
+            "kind, and those of orphans and of the age, are about all users for root only.\n"
+            "Example: pinpin metrics --textfile /var/lib/node_exporter/longpin.prom",
+            false, declare_metrics, false},
+    command{"system", "Show who has pinned or locked memory, by longpin or otherwise",
+            "VmPin and VmLck are as in /proc/PID/status; OTHER is what of VmPin is not by\n"
+            "longpin, but by RDMA, VFIO or io_uring, say; '?': you may not see that.\n"
+            "Example: pinpin system --json",
+            false, declare_system, false},
+    command{"top", "Show who pins how much, on the full screen",
+            "Shows processes, the largest first. Keys sort, scroll and show single pins (press\n"
+            "h). Ends by q or Ctrl-C. root sees the pins of all users, others their own.\n"
+            "Example: pinpin top --interval 5",
+            false, declare_top, false},
+    command{"doctor", "Look for what keeps memory from being pinned here, and how to mend it",
+            "Looks at the module, the device, your limits and persistent memory, of which it\n"
+            "makes dry runs. Exits 0 if there is no problem, 1 otherwise.\n"
+            "Example: pinpin doctor",
+            false, declare_doctor},
 };
 
 constexpr const char* footer =
@@ -48,40 +99,61 @@ constexpr const char* footer =
     "Exit codes: 0 done, 1 refused or failed, 2 wrong usage.\n"
     "'pinpin COMMAND --help' shows the options of a command.";
 
-/// What every run of pinpin ends in: parses, runs, and returns the exit code.
-int dispatch(session& session, std::vector<std::string> words, bool has_program) {
-    CLI::App app("Pin memory through /dev/longpin: hold it in place for as long as you say.",
-                 "pinpin");
-    app.set_version_flag("--version", "pinpin " + std::string(longpin::version()));
-    app.require_subcommand(1);
-    app.footer(footer);
+/// The command that was given, and what it is to do.
+struct choice {
+    const command* row = nullptr;
+    action run;
+};
 
-    const command* chosen = nullptr;
-    action chosen_action;
+/// All that may be given. \p session and \p chosen get what is parsed.
+std::unique_ptr<CLI::App> declare(session& session, choice& chosen) {
+    auto app = std::make_unique<CLI::App>(
+        "Pin memory through /dev/longpin: hold it in place for as long as you say.", "pinpin");
+    app->set_version_flag("--version", "pinpin " + std::string(longpin::version()));
+    app->require_subcommand(1);
+    app->footer(footer);
     for (const command& one : commands) {
-        CLI::App* const sub = app.add_subcommand(one.name, one.summary);
+        CLI::App* const sub = app->add_subcommand(one.name, one.summary);
         sub->footer(one.example);
-        sub->add_flag("--json", session.json, "Print one JSON object instead of a table");
-        sub->add_option("--device", session.device_path, "Path of the device")
-            ->capture_default_str();
-        sub->final_callback([&chosen, &chosen_action, &one, run = one.declare(*sub)] {
-            chosen = &one;
-            chosen_action = run;
+        sub->add_flag("--json", session.json, "Print JSON instead of a table");
+        if (one.opens_device) {
+            sub->add_option("--device", session.device_path, "Path of the device")
+                ->type_name("FILE")
+                ->capture_default_str();
+        }
+        sub->final_callback([&chosen, &one, run = one.declare(*sub)] {
+            chosen = {.row = &one, .run = run};
         });
     }
+    return app;
+}
 
+/// What every run of pinpin ends in: parses, runs, and returns the exit code.
+int dispatch(session& session, std::vector<std::string> words, bool has_program) {
+    choice chosen;
+    const std::unique_ptr<CLI::App> app = declare(session, chosen);
     try {
         std::ranges::reverse(words); // as CLI11 wants it
-        app.parse(std::move(words));
+        app->parse(std::move(words));
     } catch (const CLI::Success& wanted) { // --help, --version
-        return app.exit(wanted, session.out, session.out);
+        return app->exit(wanted, session.out, session.out);
     }
-    if (has_program && (!chosen->takes_program || session.program.empty())) {
-        throw CLI::ValidationError("--", chosen->takes_program
+    if (has_program && (!chosen.row->takes_program || session.program.empty())) {
+        throw CLI::ValidationError("--", chosen.row->takes_program
                                              ? "a program is missing behind it"
-                                             : fmt::format("{} runs no program", chosen->name));
+                                             : fmt::format("{} runs no program", chosen.row->name));
     }
-    return chosen_action(session);
+    return chosen.run(session);
+}
+
+/// Prints what may stand where the user pressed Tab: a line each.
+int print_candidates(std::ostream& out, const std::vector<std::string>& words) {
+    session session{.out = out};
+    choice chosen;
+    for (const std::string& one : complete(*declare(session, chosen), words)) {
+        out << one << '\n';
+    }
+    return done;
 }
 
 } // namespace
@@ -106,7 +178,11 @@ int run(const std::vector<std::string>& words, std::ostream& out, std::ostream& 
     };
     int code = done;
     try {
-        code = dispatch(session, std::move(own), has_program);
+        if (!words.empty() && words.front() == "__complete") { // hidden: completion.bash asks so
+            code = print_candidates(out, {words.begin() + 1, words.end()});
+        } else {
+            code = dispatch(session, std::move(own), has_program);
+        }
     } catch (const CLI::Error& misuse) {
         report({.message = fmt::format("{} (see pinpin --help)", misuse.what())});
         code = misused;

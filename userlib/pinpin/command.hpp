@@ -31,5 +31,12 @@ using action = std::function<int(session&)>;
 action declare_info(CLI::App& app);
 action declare_hold(CLI::App& app);
 action declare_check(CLI::App& app);
+action declare_list(CLI::App& app);
+action declare_show(CLI::App& app);
+action declare_monitor(CLI::App& app);
+action declare_metrics(CLI::App& app);
+action declare_system(CLI::App& app);
+action declare_top(CLI::App& app);
+action declare_doctor(CLI::App& app);
 
 } // namespace pinpin

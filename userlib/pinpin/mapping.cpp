@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "mapping.hpp"
 
+#include "descriptor.hpp"
+
 #include <longpin/size.hpp>
 
 #include <fmt/format.h>
@@ -27,38 +29,9 @@ namespace {
     throw std::system_error(errno, std::generic_category(), "cannot " + attempted);
 }
 
-// A file descriptor, closed at the end; -1 for memory without a file.
-class descriptor {
-public:
-    descriptor() = default;
-
-    explicit descriptor(int number) noexcept : number_(number) {}
-
-    descriptor(descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
-
-    descriptor& operator=(descriptor&& other) noexcept {
-        std::swap(number_, other.number_);
-        return *this;
-    }
-
-    descriptor(const descriptor&) = delete;
-    descriptor& operator=(const descriptor&) = delete;
-
-    ~descriptor() {
-        if (number_ >= 0) {
-            ::close(number_);
-        }
-    }
-
-    [[nodiscard]] int get() const noexcept { return number_; }
-
-private:
-    int number_ = -1;
-};
-
 // What there is to map.
 struct source {
-    descriptor file;
+    descriptor file;                   // none for memory without a file
     std::optional<std::uint64_t> size; // empty: a device that does not tell
     std::uint64_t alignment = 1;       // of a mapping's offset and length
     int flags = 0;                     // for mmap()

@@ -21,16 +21,20 @@ json or_null(const std::optional<Value>& value) {
     return value ? json(*value) : json(nullptr);
 }
 
-std::string to_text(const field& one) {
+// What a table shows of a field that has no text of its own.
+std::string value_to_text(const field& one) {
     const json& value = one.value;
     if (value.is_null()) {
-        return "no limit"; // the only thing that a table may lack
+        return "no limit"; // the only thing that a table may lack without saying how
     }
     if (one.shown_in == unit::bytes) {
         return longpin::format_size(value.get<std::uint64_t>());
     }
     if (one.shown_in == unit::address) {
         return fmt::format("{:#x}", value.get<std::uint64_t>());
+    }
+    if (one.shown_in == unit::seconds) {
+        return format_age(value.get<double>());
     }
     if (value.is_boolean()) {
         return value.get<bool>() ? "yes" : "no";
@@ -39,6 +43,30 @@ std::string to_text(const field& one) {
         return fmt::format("{}", fmt::join(value.get<std::vector<std::string>>(), ", "));
     }
     return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+// How many bytes the UTF-8 character at the start of a text takes; 0 if there is none that may
+// be shown.
+std::size_t length_of_character(std::string_view text) {
+    const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(text[at]); };
+    const unsigned first = byte(0);
+    if (first < 0x80) {
+        return first >= ' ' && first != 0x7f ? 1 : 0;
+    }
+    const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+    if (first < 0xc2 || first > 0xf4 || text.size() < length) {
+        return 0;
+    }
+    std::uint32_t code = first & (0xffU >> (length + 1));
+    for (std::size_t i = 1; i < length; ++i) {
+        if ((byte(i) & 0xc0U) != 0x80) {
+            return 0;
+        }
+        code = code << 6U | (byte(i) & 0x3fU);
+    }
+    const bool overlong = (length == 3 && code < 0x800) || (length == 4 && code < 0x10000);
+    const bool surrogate = code >= 0xd800 && code <= 0xdfff;
+    return code < 0xa0 || code > 0x10ffff || overlong || surrogate ? 0 : length;
 }
 
 } // namespace
@@ -77,6 +105,42 @@ json to_json(const failure& what) {
               {"limit", or_null(what.limit)},
               {"used", or_null(what.used)},
               {"asked", or_null(what.asked)}}}};
+}
+
+std::string to_text(const field& one) {
+    return printable(one.text.empty() ? value_to_text(one) : one.text);
+}
+
+std::string printable(std::string_view text) {
+    std::string result;
+    while (!text.empty()) {
+        const std::size_t length = length_of_character(text);
+        if (length == 0) {
+            result += '?';
+            text.remove_prefix(1);
+        } else {
+            result += text.substr(0, length);
+            text.remove_prefix(length);
+        }
+    }
+    return result;
+}
+
+std::string format_age(double seconds) {
+    static constexpr std::uint64_t minute = 60;
+    static constexpr std::uint64_t hour = 60 * minute;
+    static constexpr std::uint64_t day = 24 * hour;
+    const auto whole = static_cast<std::uint64_t>(std::max(seconds, 0.0));
+    if (whole < minute) {
+        return fmt::format("{}s", whole);
+    }
+    if (whole < hour) {
+        return fmt::format("{}m{:02}s", whole / minute, whole % minute);
+    }
+    if (whole < day) {
+        return fmt::format("{}h{:02}m", whole / hour, whole % hour / minute);
+    }
+    return fmt::format("{}d{:02}h", whole / day, whole % day / hour);
 }
 
 json to_json(const record& fields) {
@@ -144,8 +208,12 @@ std::string to_hex(std::span<const std::byte> bytes) {
     return result;
 }
 
+std::string to_json_line(const json& value) {
+    // Names need not be UTF-8.
+    return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
 void print_json(std::ostream& out, const json& value) {
-    // File names need not be UTF-8.
     out << value.dump(2, ' ', false, json::error_handler_t::replace) << std::endl; // NOLINT: flush
 }
 

@@ -9,7 +9,9 @@
 #include <exception>
 #include <iosfwd>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -19,7 +21,7 @@ namespace pinpin {
 using json = nlohmann::ordered_json;
 
 /// How a table shows a value. JSON always has the bare number.
-enum class unit { none, bytes, address };
+enum class unit { none, bytes, address, seconds };
 
 /// One line of a table, one member of a JSON object.
 struct field {
@@ -27,6 +29,7 @@ struct field {
     std::string label; ///< in a table
     json value;        ///< null: there is none
     unit shown_in = unit::none;
+    std::string text; ///< in a table; empty: as value and shown_in say
 };
 
 /// What a command has to tell. The table and the JSON are made from this.
@@ -54,6 +57,16 @@ json to_json(const failure& what);
 /// One object, in the order of the fields.
 json to_json(const record& fields);
 
+/// What a table shows of a field.
+std::string to_text(const field& one);
+
+/// Text that comes from others (names of processes and files), fit for a terminal: UTF-8, with a
+/// '?' for each byte that is not, and for each control character.
+std::string printable(std::string_view text);
+
+/// A time span in its two largest units: "12s", "3m05s", "2h00m", "12d03h".
+std::string format_age(double seconds);
+
 /// Two columns, no wider than 80 characters unless a value is; a line for each field.
 std::string to_table(const record& fields);
 
@@ -66,6 +79,9 @@ std::string to_hexdump(std::span<const std::byte> bytes);
 
 /// Two digits a byte, for JSON.
 std::string to_hex(std::span<const std::byte> bytes);
+
+/// One line, without a newline.
+std::string to_json_line(const json& value);
 
 /// Prints a JSON value and a newline, and flushes: a reader may wait for it.
 void print_json(std::ostream& out, const json& value);

@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include <spawn.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,17 +38,37 @@ pid_t start(const std::vector<std::string>& program, const sigset_t& mask) {
     return child;
 }
 
+using clock = std::chrono::steady_clock;
+
+clock::time_point end_of(std::optional<double> seconds) {
+    static constexpr double forever = 1e9; // some thirty years
+    return clock::now() + std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>(
+                              std::min(seconds.value_or(forever), forever)));
+}
+
+timespec left_until(clock::time_point end) {
+    const auto left = std::max(end - clock::now(), clock::duration::zero());
+    const auto whole = std::chrono::duration_cast<std::chrono::seconds>(left);
+    return {.tv_sec = whole.count(), .tv_nsec = std::chrono::nanoseconds(left - whole).count()};
+}
+
 } // namespace
 
 waiter::waiter() {
     ::sigemptyset(&awaited_);
     ::sigaddset(&awaited_, SIGCHLD);
+    ::sigemptyset(&ending_);
     for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
         struct sigaction action {};
         ::sigaction(signal, nullptr, &action);
         if (action.sa_handler != SIG_IGN) { // NOLINT: macros of the system
             ::sigaddset(&awaited_, signal);
+            ::sigaddset(&ending_, signal);
         }
+    }
+    signals_ = descriptor(::signalfd(-1, &ending_, SFD_CLOEXEC));
+    if (signals_.get() < 0) {
+        throw std::system_error(errno, std::generic_category(), "cannot wait for signals");
     }
     ::sigprocmask(SIG_BLOCK, &awaited_, &before_);
     ::signal(SIGCHLD, SIG_DFL); // or a parent that ignored it would make us deaf
@@ -58,19 +79,39 @@ waiter::~waiter() {
 }
 
 void waiter::wait(std::optional<double> seconds) const {
-    using namespace std::chrono;
-    static constexpr double forever = 1e9; // some thirty years
-    const auto end = steady_clock::now() + duration_cast<steady_clock::duration>(duration<double>(
-                                               std::min(seconds.value_or(forever), forever)));
+    const auto end = end_of(seconds);
     for (;;) {
-        const auto left = std::max(end - steady_clock::now(), steady_clock::duration::zero());
-        const auto whole = duration_cast<std::chrono::seconds>(left);
-        const timespec timeout{.tv_sec = whole.count(),
-                               .tv_nsec = nanoseconds(left - whole).count()};
+        const timespec timeout = left_until(end);
         const int signal = ::sigtimedwait(&awaited_, nullptr, &timeout);
         const bool over = signal < 0 && errno == EAGAIN;
         if (over || (signal > 0 && signal != SIGCHLD)) {
             return;
+        }
+    }
+}
+
+bool waiter::wait_for(std::span<pollfd> descriptors, std::optional<double> seconds) const {
+    std::vector<pollfd> all(descriptors.begin(), descriptors.end());
+    all.push_back({.fd = signals_.get(), .events = POLLIN});
+    const auto end = end_of(seconds);
+    for (;;) {
+        const timespec timeout = left_until(end);
+        const int ready = ::ppoll(all.data(), all.size(), &timeout, nullptr);
+        if (ready < 0 && errno != EINTR) {
+            throw std::system_error(errno, std::generic_category(), "cannot wait");
+        }
+        if (ready == 0) {
+            return false;
+        }
+        if (ready > 0 && all.back().revents != 0) {
+            // It is taken, or it would end this process once it is not blocked any more.
+            static constexpr timespec at_once{};
+            ::sigtimedwait(&ending_, nullptr, &at_once);
+            return false;
+        }
+        if (ready > 0) {
+            std::copy_n(all.begin(), descriptors.size(), descriptors.begin());
+            return true;
         }
     }
 }

@@ -160,6 +160,41 @@ std::string explain_map(int errno_value, std::size_t size, bool hugetlb) {
     return std::generic_category().message(errno_value);
 }
 
+std::string explain_netlink(int errno_value, std::string_view from_kernel) {
+    const std::string said =
+        from_kernel.empty() ? std::string() : fmt::format(" ({})", from_kernel);
+    switch (errno_value) {
+    case ENOENT:
+        return "the module is not loaded, or is older than this library; load it with 'modprobe "
+               "longpin'";
+    case ENODEV:
+        return "the module was unloaded meanwhile; load it with 'modprobe longpin', and start "
+               "afresh";
+    case EDQUOT:
+        return "this user has as many subscriptions as a user may have; end a program that "
+               "listens to the module's events";
+    case ERANGE:
+        return fmt::format("the module has nothing of such a number{}; contexts, handles and pids "
+                           "begin at 1",
+                           said);
+    case EINVAL:
+        if (!from_kernel.empty()) {
+            return fmt::format("the module refuses the request: {}; ask for something else, or "
+                               "use a library and a module of the same version",
+                               from_kernel);
+        }
+        [[fallthrough]];
+    case EOPNOTSUPP:
+    case EPROTO:
+        return fmt::format("the module and this library do not understand each other{}; use a "
+                           "library and a module of the same version",
+                           said);
+    case ENOMEM:
+    case ENOBUFS: return "the kernel had no memory for the answer; free some, and try again";
+    default: return std::generic_category().message(errno_value) + said;
+    }
+}
+
 std::string explain_open(const std::string& path, int errno_value) {
     switch (errno_value) {
     case ENOENT:

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 
 #include <sys/types.h>
 
@@ -21,6 +22,10 @@ std::string explain(unsigned long request, int errno_value);
 
 /// Why \p size bytes could not be mapped; \p hugetlb: of reserved huge pages.
 std::string explain_map(int errno_value, std::size_t size, bool hugetlb);
+
+/// What an errno of the generic netlink family means. \p from_kernel is what the kernel
+/// said beside it, if anything.
+std::string explain_netlink(int errno_value, std::string_view from_kernel);
 
 /// Why \p path could not be opened.
 std::string explain_open(const std::string& path, int errno_value);

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <system_error>
 
@@ -92,6 +93,14 @@ bool eventually(const std::function<bool()>& is_so) {
         ::usleep(500);
     }
     return true;
+}
+
+file copy_descriptor(pid_t process, int descriptor) {
+    const file target(static_cast<int>(::syscall(SYS_pidfd_open, process, 0)));
+    check(target.get() >= 0, "pidfd_open");
+    file copy(static_cast<int>(::syscall(SYS_pidfd_getfd, target.get(), descriptor, 0)));
+    check(copy.get() >= 0, "pidfd_getfd");
+    return copy;
 }
 
 void become_ordinary_user() {

@@ -56,6 +56,9 @@ private:
 /// Waits until something is so, for 20 s at most. False if it never was.
 bool eventually(const std::function<bool()>& is_so);
 
+/// An open file of another process, as one of our own.
+file copy_descriptor(pid_t process, int descriptor);
+
 /// Gives up root for good, as setuid programs do.
 void become_ordinary_user();
 

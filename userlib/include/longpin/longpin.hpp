@@ -18,7 +18,9 @@
 
 #include <longpin/device.hpp>
 #include <longpin/error.hpp>
+#include <longpin/event_stream.hpp>
 #include <longpin/extent.hpp>
+#include <longpin/inventory.hpp>
 #include <longpin/memory_kind.hpp>
 #include <longpin/pin.hpp>
 #include <longpin/pinned_allocator.hpp>

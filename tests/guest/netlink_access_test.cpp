@@ -1,0 +1,553 @@
+// SPDX-License-Identifier: MIT
+// Who may see what over netlink: an ordinary user its own, from whatever namespace, and nobody
+// else's.
+#include "support/child.hpp"
+#include "support/mapping.hpp"
+#include "support/module.hpp"
+#include "support/netlink.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <linux/capability.h>
+#include <linux/netlink.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <system_error>
+#include <unistd.h>
+
+using namespace guest;
+
+namespace {
+
+/// A pin or a context, as far as a test looks at it.
+struct record {
+    pin_id id; ///< of a context, the handle is 0
+    std::uint32_t pid = 0;
+    std::uint32_t uid = 0;
+
+    auto operator<=>(const record&) const = default;
+};
+
+using records = std::vector<record>;
+
+/// A listing that a child can hand over.
+class listing {
+public:
+    listing() = default;
+
+    listing(netlink_socket& socket, std::uint8_t command) {
+        const netlink_answer answer = socket.dump(command);
+        if (answer.err != 0) {
+            throw std::system_error(answer.err, std::generic_category(), answer.message);
+        }
+        for (const auto& message : answer.messages) {
+            const netlink_attributes& shown = message.attributes;
+            records_.at(count_++) = command == LONGPIN_CMD_PIN_GET
+                                        ? record{id_of(message), shown.u32(LONGPIN_A_PIN_PID),
+                                                 shown.u32(LONGPIN_A_PIN_UID)}
+                                        : record{{shown.u32(LONGPIN_A_CONTEXT_ID), 0},
+                                                 shown.u32(LONGPIN_A_CONTEXT_PID),
+                                                 shown.u32(LONGPIN_A_CONTEXT_UID)};
+        }
+    }
+
+    static listing of_pins() {
+        netlink_socket socket;
+        return {socket, LONGPIN_CMD_PIN_GET};
+    }
+
+    static listing of_contexts() {
+        netlink_socket socket;
+        return {socket, LONGPIN_CMD_CONTEXT_GET};
+    }
+
+    [[nodiscard]] records all() const {
+        return {records_.begin(), records_.begin() + static_cast<std::ptrdiff_t>(count_)};
+    }
+
+private:
+    std::size_t count_ = 0;
+    std::array<record, 16> records_{};
+};
+
+netlink_answer get_pin(pin_id id) {
+    return netlink_socket().get(LONGPIN_CMD_PIN_GET, {{LONGPIN_A_PIN_CONTEXT, id.context},
+                                                      {LONGPIN_A_PIN_HANDLE, id.handle}});
+}
+
+/// Root and the ordinary user each have a context with a pin in it, and the user has made another
+/// one in root's context.
+class two_users {
+public:
+    two_users()
+        : memory_(mapping::anonymous(page)), ids_(mapping::shared_anonymous(page)), user_([this] {
+              ::chmod("/dev/longpin", 0666);
+              become_ordinary_user();
+              const raw_device own;
+              auto* const ids = ids_.as<pin_id>();
+              ids[0] = {context_of(own), own.must_pin(memory_.data(), page)};
+              ids[1] = {context_of(device), device.must_pin(memory_.data(), page)};
+              ready_.open();
+              ::pause();
+          }) {
+        ready_.pass();
+        ::chmod("/dev/longpin", 0600);
+        roots = {{context_of(device), device.must_pin(memory_.data(), page)},
+                 static_cast<std::uint32_t>(::getpid()),
+                 0};
+        const auto pid = static_cast<std::uint32_t>(user_.pid());
+        users = {ids_.as<pin_id>()[0], pid, ordinary_user};
+        users_in_roots = {ids_.as<pin_id>()[1], pid, ordinary_user};
+    }
+
+    [[nodiscard]] const mapping& memory() const { return memory_; }
+
+    raw_device device; ///< root's
+    record roots, users, users_in_roots;
+
+private:
+    mapping memory_, ids_;
+    gate ready_;
+    child user_;
+};
+
+record context_with(const record& pin) {
+    return {{pin.id.context, 0}, pin.pid, pin.uid};
+}
+
+/// Makes the process root of a user namespace that has its user alone, or nobody.
+void enter_user_namespace(int other_namespaces, bool map_user = true) {
+    const auto must_write = [](const char* path, const std::string& line) {
+        if (const int err = write_line(path, line)) {
+            throw std::system_error(err, std::generic_category(), path);
+        }
+    };
+    const std::string user = std::to_string(::getuid());
+    if (::unshare(CLONE_NEWUSER | other_namespaces) != 0) {
+        throw std::system_error(errno, std::generic_category(), "unshare");
+    }
+    if (map_user) {
+        must_write("/proc/self/uid_map", "0 " + user + " 1");
+    }
+}
+
+/// Gives up all capabilities, and stays root by name.
+void drop_capabilities() {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    const __user_cap_data_struct none[2]{};
+    if (::syscall(SYS_capset, &header, none) != 0) {
+        throw std::system_error(errno, std::generic_category(), "capset");
+    }
+}
+
+/// Joins the multicast group: 0 or the errno.
+int join_group(const netlink_socket& socket) {
+    const auto group = static_cast<int>(longpin_group(LONGPIN_MCGRP_EVENTS));
+    return ::setsockopt(socket.descriptor(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group,
+                        sizeof(group)) == 0
+               ? 0
+               : errno;
+}
+
+/// The handles in the events that wait in a socket, in their order; 0 where none is left.
+std::array<std::uint32_t, 4> heard(netlink_socket& socket) {
+    std::array<std::uint32_t, 4> handles{};
+    for (std::uint32_t& handle : handles) {
+        const auto event = socket.event(0);
+        handle = event ? event->attributes.u32(LONGPIN_A_PIN_HANDLE) : 0;
+    }
+    return handles;
+}
+
+using handles = std::array<std::uint32_t, 4>;
+
+} // namespace
+
+TEST_CASE("netlink access: root sees the contexts and pins of all users") {
+    const two_users both;
+    CHECK(listing::of_pins().all() == records{both.users_in_roots, both.roots, both.users});
+    CHECK(listing::of_contexts().all() ==
+          records{context_with(both.roots), context_with(both.users)});
+    CHECK(get_pin(both.users.id).err == 0);
+}
+
+TEST_CASE("netlink access: an ordinary user sees its own contexts and pins alone") {
+    const two_users both;
+    CHECK(as_ordinary_user(listing::of_pins).all() == records{both.users_in_roots, both.users});
+    CHECK(as_ordinary_user(listing::of_contexts).all() == records{context_with(both.users)});
+    const int own = as_ordinary_user([&] { return get_pin(both.users_in_roots.id).err; });
+    CHECK(own == 0);
+}
+
+TEST_CASE("netlink access: what an ordinary user may not see is as if it weren't there") {
+    const two_users both;
+    const auto [pin, context] = as_ordinary_user([&] {
+        struct {
+            bool pin, context;
+        } same{};
+        const auto alike = [](const netlink_answer& one, const netlink_answer& other) {
+            return one.err == ENOENT && other.err == ENOENT && one.messages.empty() &&
+                   one.message == other.message && one.attribute == other.attribute;
+        };
+        same.pin = alike(get_pin(both.roots.id), get_pin({both.roots.id.context, 99}));
+        const auto get_context = [](std::uint32_t id) {
+            return netlink_socket().get(LONGPIN_CMD_CONTEXT_GET, {{LONGPIN_A_CONTEXT_ID, id}});
+        };
+        same.context = alike(get_context(both.roots.id.context), get_context(9999));
+        return same;
+    });
+    CHECK(pin);
+    CHECK(context);
+}
+
+TEST_CASE("netlink access: everybody sees the statistics") {
+    const two_users both;
+    const auto pins = as_ordinary_user([] {
+        return netlink_socket().get(LONGPIN_CMD_STATS_GET).only().u64(LONGPIN_A_STATS_PINS);
+    });
+    CHECK(pins == 3);
+}
+
+TEST_CASE("netlink access: root without capabilities sees what is root's alone") {
+    const two_users both;
+    netlink_socket before;
+    const auto [fresh, old] = in_child([&] {
+        struct {
+            listing fresh, old;
+        } got{};
+        drop_capabilities();
+        got.fresh = listing::of_pins();
+        got.old = listing(before, LONGPIN_CMD_PIN_GET);
+        return got;
+    });
+    CHECK(fresh.all() == records{both.roots});
+    CHECK(old.all() == records{both.roots});
+}
+
+TEST_CASE("netlink access: a socket that another user opened shows nothing") {
+    const two_users both;
+    netlink_socket of_root;
+    CHECK(as_ordinary_user([&] { return listing(of_root, LONGPIN_CMD_PIN_GET); }).all().empty());
+    CHECK(
+        as_ordinary_user([&] { return listing(of_root, LONGPIN_CMD_CONTEXT_GET); }).all().empty());
+
+    // Not even to root, whom a user may have tricked into asking.
+    const mapping number = mapping::shared_anonymous(page);
+    gate opened;
+    const child user([&] {
+        become_ordinary_user();
+        const netlink_socket socket;
+        *number.as<int>() = socket.descriptor();
+        opened.open();
+        ::pause();
+    });
+    opened.pass();
+    netlink_socket of_user(copy_descriptor(user.pid(), *number.as<int>()));
+    CHECK(listing(of_user, LONGPIN_CMD_PIN_GET).all().empty());
+    CHECK(listing(of_user, LONGPIN_CMD_CONTEXT_GET).all().empty());
+
+    // Nor does it hear anything.
+    REQUIRE(of_user.get(LONGPIN_CMD_SUBSCRIBE).err == 0);
+    const int subscribed = as_ordinary_user([&] { return of_root.get(LONGPIN_CMD_SUBSCRIBE).err; });
+    REQUIRE(subscribed == 0);
+    both.device.must_pin(both.memory().data(), page);
+    as_ordinary_user([&] { return both.device.must_pin(both.memory().data(), page); });
+    CHECK_FALSE(of_user.event(100));
+    CHECK_FALSE(of_root.event(100));
+}
+
+TEST_CASE("netlink access: an ordinary user hears its own events alone, and not the group's") {
+    const raw_device device;
+    const mapping memory = mapping::anonymous(page);
+    gate subscribed;
+    gate pinned;
+    const mapping result = mapping::shared_anonymous(page);
+    struct outcome {
+        int joined;
+        std::uint32_t own;
+        handles events, filtered;
+    };
+    child user([&] {
+        become_ordinary_user();
+        outcome& got = *result.as<outcome>();
+        netlink_socket group;
+        got.joined = join_group(group);
+        netlink_socket events;
+        netlink_socket filtered;
+        events.get(LONGPIN_CMD_SUBSCRIBE);
+        filtered.get(LONGPIN_CMD_SUBSCRIBE, {{LONGPIN_A_PIN_UID, 0}}); // root's: asked for in vain
+        subscribed.open();
+        pinned.pass();
+        got.own = device.must_pin(memory.data(), page);
+        got.events = heard(events);
+        got.filtered = heard(filtered);
+    });
+    subscribed.pass();
+    const std::uint32_t handle = device.must_pin(memory.data(), page);
+    CHECK(device.pin(nullptr, page) == EFAULT);
+    CHECK(device.unpin(handle) == 0);
+    pinned.open();
+    REQUIRE(user.wait());
+    const outcome& got = *result.as<outcome>();
+    CHECK(got.joined == EPERM);
+    CHECK(got.events == handles{got.own});
+    CHECK(got.filtered == handles{});
+}
+
+TEST_CASE("netlink access: an ordinary user may have 64 subscriptions") {
+    struct outcome {
+        int made, err;
+        bool explained;
+        int other_process, after_close;
+    };
+    const outcome got = as_ordinary_user([] {
+        outcome result{};
+        std::vector<netlink_socket> sockets(64);
+        for (netlink_socket& socket : sockets) {
+            result.made += static_cast<int>(socket.get(LONGPIN_CMD_SUBSCRIBE).err == 0);
+        }
+        const auto subscribe = [] { return netlink_socket().get(LONGPIN_CMD_SUBSCRIBE); };
+        const netlink_answer refused = subscribe();
+        result.err = refused.err;
+        result.explained = !refused.message.empty();
+        result.other_process = in_child([&] { return subscribe().err; });
+        sockets.back().close();
+        result.after_close = subscribe().err;
+        return result;
+    });
+    CHECK(got.made == 64);
+    CHECK(got.err == EDQUOT);
+    CHECK(got.explained);
+    CHECK(got.other_process == EDQUOT);
+    CHECK(got.after_close == 0);
+
+    // Who sees all may have more; and those of a process that is gone don't count.
+    std::vector<netlink_socket> sockets(65);
+    for (netlink_socket& socket : sockets) {
+        CHECK(socket.get(LONGPIN_CMD_SUBSCRIBE).err == 0);
+    }
+    const int err =
+        as_ordinary_user([] { return netlink_socket().get(LONGPIN_CMD_SUBSCRIBE).err; });
+    CHECK(err == 0);
+}
+
+TEST_CASE("netlink access: in a user and network namespace of its own a user sees its own") {
+    const two_users both;
+    struct outcome {
+        listing pins, contexts;
+        int of_root = 0, unknown_uid = 0;
+        std::size_t with_uid_0 = 0;
+        std::uint32_t own = 0;
+        handles events{}, group{};
+    };
+    const mapping result = mapping::shared_anonymous(sizeof(outcome));
+    gate subscribed;
+    gate pinned;
+    child user([&] {
+        become_ordinary_user();
+        enter_user_namespace(CLONE_NEWNET); // with all capabilities in it
+        outcome& got = *result.as<outcome>();
+        got.pins = listing::of_pins();
+        got.contexts = listing::of_contexts();
+        got.of_root = get_pin(both.roots.id).err;
+        // Uids are those of the namespace, where the user is 0 and root is nobody.
+        const auto list_uid = [](std::uint32_t uid) {
+            return netlink_socket().dump(LONGPIN_CMD_PIN_GET, {{LONGPIN_A_PIN_UID, uid}});
+        };
+        got.with_uid_0 = list_uid(0).messages.size();
+        got.unknown_uid = list_uid(ordinary_user).err;
+        netlink_socket group;
+        join_group(group); // it may, in its own network namespace
+        netlink_socket events;
+        events.get(LONGPIN_CMD_SUBSCRIBE);
+        subscribed.open();
+        pinned.pass();
+        got.own = both.device.must_pin(both.memory().data(), page);
+        got.events = heard(events);
+        got.group = heard(group);
+    });
+    subscribed.pass();
+    both.device.must_pin(both.memory().data(), page);
+    pinned.open();
+    REQUIRE(user.wait());
+    const outcome& got = *result.as<outcome>();
+    const auto as_root_there = [](record shown) {
+        shown.uid = 0;
+        return shown;
+    };
+    CHECK(got.pins.all() == records{as_root_there(both.users_in_roots), as_root_there(both.users)});
+    CHECK(got.contexts.all() == records{as_root_there(context_with(both.users))});
+    CHECK(got.of_root == ENOENT);
+    CHECK(got.with_uid_0 == 2);
+    CHECK(got.unknown_uid == EINVAL);
+    CHECK(got.events == handles{got.own});
+    CHECK(got.group == handles{});
+}
+
+TEST_CASE("netlink access: root in a network namespace of its own sees all") {
+    const two_users both;
+    const listing pins = in_child([] {
+        if (::unshare(CLONE_NEWNET) != 0) {
+            throw std::runtime_error("unshare");
+        }
+        return listing::of_pins();
+    });
+    CHECK(pins.all() == records{both.users_in_roots, both.roots, both.users});
+}
+
+TEST_CASE("netlink access: a uid that the reader's namespace doesn't have is the overflow uid") {
+    const two_users both;
+    const listing pins = as_ordinary_user([] {
+        enter_user_namespace(0, false);
+        return listing::of_pins();
+    });
+    REQUIRE(pins.all().size() == 2);
+    CHECK(pins.all()[0].uid == 65534);
+    CHECK(pins.all()[0].id == both.users_in_roots.id);
+}
+
+TEST_CASE("netlink access: pids are those of the reader's pid namespace, 0 for who isn't in it") {
+    const two_users both;
+    struct outcome {
+        pin_id id;
+        pid_t outer = 0, inner = 0;
+        listing pins;
+        std::uint32_t with_pid_1 = 0, heard_pid = 0, heard_own = 0;
+    };
+    const mapping result = mapping::shared_anonymous(sizeof(outcome));
+    outcome& got = *result.as<outcome>();
+    gate subscribed;
+    gate pinned;
+    child outer([&] {
+        if (::unshare(CLONE_NEWPID) != 0) { // for the children
+            throw std::runtime_error("unshare");
+        }
+        child inner([&] {
+            got.inner = ::getpid();
+            got.id = {context_of(both.device), both.device.must_pin(both.memory().data(), page)};
+            got.pins = listing::of_pins();
+            got.with_pid_1 = netlink_socket()
+                                 .dump(LONGPIN_CMD_PIN_GET, {{LONGPIN_A_PIN_PID, 1}})
+                                 .only()
+                                 .u32(LONGPIN_A_PIN_HANDLE);
+            netlink_socket events;
+            events.get(LONGPIN_CMD_SUBSCRIBE);
+            subscribed.open();
+            pinned.pass();
+            both.device.must_pin(both.memory().data(), page);
+            got.heard_pid = events.event().value().attributes.u32(LONGPIN_A_PIN_PID);
+            got.heard_own = events.event().value().attributes.u32(LONGPIN_A_PIN_PID);
+        });
+        got.outer = inner.pid();
+        inner.wait();
+    });
+    subscribed.pass();
+    both.device.must_pin(both.memory().data(), page);
+    CHECK(get_pin(got.id).only().u32(LONGPIN_A_PIN_PID) == static_cast<std::uint32_t>(got.outer));
+    pinned.open();
+    REQUIRE(outer.wait());
+
+    CHECK(got.inner == 1);
+    CHECK(got.outer > 1);
+    const auto without_pid = [](record shown) {
+        shown.pid = 0;
+        return shown;
+    };
+    CHECK(got.pins.all() == records{without_pid(both.users_in_roots), without_pid(both.roots),
+                                    record{got.id, 1, 0}, without_pid(both.users)});
+    CHECK(got.with_pid_1 == got.id.handle);
+    CHECK(got.heard_pid == 0);
+    CHECK(got.heard_own == 1);
+}
+
+TEST_CASE("netlink access: an ordinary user doesn't see what is outside of its pid namespace") {
+    const two_users both;
+    struct outcome {
+        pin_id id;
+        listing pins, contexts;
+        int outer = 0;
+        std::uint32_t own = 0;
+        handles events{};
+    };
+    const mapping result = mapping::shared_anonymous(sizeof(outcome));
+    outcome& got = *result.as<outcome>();
+    gate subscribed;
+    gate pinned;
+    child user([&] {
+        become_ordinary_user();
+        enter_user_namespace(CLONE_NEWPID);
+        child inner([&] {
+            got.id = {context_of(both.device), both.device.must_pin(both.memory().data(), page)};
+            got.pins = listing::of_pins();
+            got.contexts = listing::of_contexts();
+            got.outer = get_pin(both.users.id).err;
+            netlink_socket events;
+            events.get(LONGPIN_CMD_SUBSCRIBE);
+            subscribed.open();
+            pinned.pass();
+            got.own = both.device.must_pin(both.memory().data(), page);
+            got.events = heard(events);
+        });
+        inner.wait();
+    });
+    subscribed.pass();
+    as_ordinary_user([&] { return both.device.must_pin(both.memory().data(), page); });
+    pinned.open();
+    REQUIRE(user.wait());
+    CHECK(got.pins.all() == records{record{got.id, 1, 0}});
+    CHECK(got.contexts.all().empty());
+    CHECK(got.outer == ENOENT);
+    CHECK(got.events == handles{got.own});
+}
+
+TEST_CASE("netlink access: what a set-uid program does is not for the user who runs it") {
+    const raw_device device;
+    const mapping memory = mapping::anonymous(page);
+    const uid_t kept[][2] = {{0, 0}, {0, ordinary_user}, {ordinary_user, 0}}; // effective and saved
+    for (const auto& [effective, saved] : kept) {
+        const std::uint32_t handle = in_child([&, effective = effective, saved = saved] {
+            if (::setresuid(ordinary_user, effective, saved) != 0) {
+                throw std::runtime_error("setresuid");
+            }
+            return device.must_pin(memory.data(), page);
+        });
+        const netlink_answer to_root = get_pin({context_of(device), handle});
+        CHECK(to_root.only().u32(LONGPIN_A_PIN_UID) == ordinary_user);
+    }
+    CHECK(as_ordinary_user(listing::of_pins).all().empty());
+}
+
+TEST_CASE("netlink access: who joined the group before it was there hears nothing either") {
+    const auto number = static_cast<int>(longpin_group(LONGPIN_MCGRP_EVENTS));
+    REQUIRE(remove_module() == 0);
+    gate joined;
+    gate finish;
+    const mapping heard_any = mapping::shared_anonymous(page);
+    child user([&] {
+        become_ordinary_user();
+        netlink_socket socket;
+        // Some kernels refuse.
+        ::setsockopt(socket.descriptor(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &number,
+                     sizeof(number));
+        joined.open();
+        finish.pass();
+        *heard_any.as<bool>() = socket.event(200).has_value();
+    });
+    joined.pass();
+    REQUIRE(load_module() == 0);
+    REQUIRE(static_cast<int>(longpin_group(LONGPIN_MCGRP_EVENTS)) == number);
+    netlink_socket listener;
+    REQUIRE(join_group(listener) == 0);
+    const raw_device device;
+    const mapping memory = mapping::anonymous(page);
+    device.must_pin(memory.data(), page);
+    CHECK(listener.event());
+    finish.open();
+    REQUIRE(user.wait());
+    CHECK_FALSE(*heard_any.as<bool>());
+}

@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: MIT
+// Events: what happens is told to subscribers and to the multicast group, as it happens. Who may
+// hear what is tested in netlink_access_test.cpp.
+#include "support/child.hpp"
+#include "support/mapping.hpp"
+#include "support/netlink.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <map>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include <linux/netlink.h>
+#include <sys/socket.h>
+
+using namespace guest;
+
+namespace {
+
+/// A socket that subscribed.
+netlink_socket subscriber(const netlink_filters& filters = {}) {
+    netlink_socket socket;
+    const netlink_answer answer = socket.get(LONGPIN_CMD_SUBSCRIBE, filters);
+    if (answer.err != 0) {
+        throw std::system_error(answer.err, std::generic_category(), answer.message);
+    }
+    return socket;
+}
+
+/// The next event, which has to be of that sort.
+netlink_attributes next(netlink_socket& socket, std::uint8_t command) {
+    const auto event = socket.event();
+    REQUIRE(event);
+    REQUIRE(event->command == command);
+    return event->attributes;
+}
+
+std::uint64_t wall_clock() {
+    return static_cast<std::uint64_t>(
+        std::chrono::nanoseconds(std::chrono::system_clock::now().time_since_epoch()).count());
+}
+
+/// Checks that two messages say the same of a pin. The age of the later one may be larger.
+void check_same_pin(const netlink_attributes& one, const netlink_attributes& other) {
+    for (const int number : {LONGPIN_A_PIN_CONTEXT, LONGPIN_A_PIN_HANDLE, LONGPIN_A_PIN_PID,
+                             LONGPIN_A_PIN_UID, LONGPIN_A_PIN_KINDS, LONGPIN_A_PIN_FLAGS}) {
+        CHECK(one.u32(number) == other.u32(number));
+    }
+    for (const int number : {LONGPIN_A_PIN_ADDR, LONGPIN_A_PIN_LENGTH, LONGPIN_A_PIN_PAGES,
+                             LONGPIN_A_PIN_RUNS, LONGPIN_A_PIN_BOOKKEEPING, LONGPIN_A_PIN_COOKIE}) {
+        CHECK(one.u64(number) == other.u64(number));
+    }
+    CHECK(one.string(LONGPIN_A_PIN_COMM) == other.string(LONGPIN_A_PIN_COMM));
+    CHECK(one.u64(LONGPIN_A_PIN_AGE) <= other.u64(LONGPIN_A_PIN_AGE));
+    CHECK(one.has(LONGPIN_A_PIN_FILE) == other.has(LONGPIN_A_PIN_FILE));
+}
+
+} // namespace
+
+TEST_CASE("netlink events: making a pin and ending it are told with all its facts") {
+    netlink_socket events = subscriber();
+    const raw_device device;
+    const file data = temporary_file("/dev/shm", 4 * page);
+    const mapping memory(4 * page, PROT_READ | PROT_WRITE, MAP_SHARED, data.get());
+    const std::uint64_t before = wall_clock();
+    const std::uint32_t handle = device.must_pin(memory.data(), 4 * page, LONGPIN_PIN_WRITE);
+    const std::uint64_t between = wall_clock();
+    const netlink_attributes held =
+        netlink_socket()
+            .get(LONGPIN_CMD_PIN_GET,
+                 {{LONGPIN_A_PIN_CONTEXT, context_of(device)}, {LONGPIN_A_PIN_HANDLE, handle}})
+            .only();
+    REQUIRE(device.unpin(handle) == 0);
+    const std::uint64_t after = wall_clock();
+
+    const netlink_attributes made = next(events, LONGPIN_CMD_PINNED_NTF);
+    check_same_pin(made, held);
+    CHECK(before <= made.u64(LONGPIN_A_PIN_TIME));
+    CHECK(made.u64(LONGPIN_A_PIN_TIME) <= between);
+    CHECK_FALSE(made.has(LONGPIN_A_PIN_CAUSE));
+
+    const netlink_attributes ended = next(events, LONGPIN_CMD_UNPINNED_NTF);
+    check_same_pin(held, ended);
+    CHECK(between <= ended.u64(LONGPIN_A_PIN_TIME));
+    CHECK(ended.u64(LONGPIN_A_PIN_TIME) <= after);
+    CHECK(ended.u32(LONGPIN_A_PIN_CAUSE) == LONGPIN_CAUSE_UNPIN);
+    CHECK_FALSE(events.event(0));
+}
+
+TEST_CASE("netlink events: pins that end with their file are told one by one") {
+    const mapping memory = mapping::anonymous(page);
+    netlink_socket events = subscriber();
+    const auto check_ends = [&](std::uint32_t context) {
+        for (std::uint32_t handle = 1; handle <= 3; handle++) {
+            const netlink_attributes made = next(events, LONGPIN_CMD_PINNED_NTF);
+            CHECK(made.u32(LONGPIN_A_PIN_CONTEXT) == context);
+            CHECK(made.u32(LONGPIN_A_PIN_HANDLE) == handle);
+        }
+        for (std::uint32_t handle = 1; handle <= 3; handle++) {
+            const netlink_attributes ended = next(events, LONGPIN_CMD_UNPINNED_NTF);
+            CHECK(ended.u32(LONGPIN_A_PIN_CONTEXT) == context);
+            CHECK(ended.u32(LONGPIN_A_PIN_HANDLE) == handle);
+            CHECK(ended.u32(LONGPIN_A_PIN_CAUSE) == LONGPIN_CAUSE_CLOSE);
+        }
+    };
+    const auto pin_three = [&](const raw_device& device) {
+        for (int i = 0; i < 3; i++) {
+            device.must_pin(memory.data(), page);
+        }
+        return context_of(device);
+    };
+
+    SECTION("close()") {
+        raw_device device;
+        const std::uint32_t context = pin_three(device);
+        device.close();
+        check_ends(context);
+    }
+    SECTION("the end of the process") {
+        check_ends(in_child([&] {
+            const raw_device device;
+            return pin_three(device);
+        }));
+    }
+    SECTION("SIGKILL") {
+        const mapping number = mapping::shared_anonymous(page);
+        gate pinned;
+        child pinner([&] {
+            const raw_device device;
+            *number.as<std::uint32_t>() = pin_three(device);
+            pinned.open();
+            ::pause();
+        });
+        pinned.pass();
+        pinner.kill();
+        check_ends(*number.as<std::uint32_t>());
+    }
+    CHECK_FALSE(events.event(0));
+}
+
+TEST_CASE("netlink events: a refusal is told with the request and the reason") {
+    netlink_socket events = subscriber();
+    const raw_device device;
+    const mapping memory = mapping::anonymous(4 * page);
+    memory.unmap_part(2 * page, page);
+    auto asked = request<longpin_pin>();
+    asked.flags = LONGPIN_PIN_WRITE;
+    asked.addr = reinterpret_cast<std::uintptr_t>(memory.data());
+    asked.length = 4 * page;
+    asked.cookie = 77;
+    const std::uint64_t before = wall_clock();
+    REQUIRE(device.call(LONGPIN_PIN, &asked) == EFAULT);
+
+    netlink_attributes refused = next(events, LONGPIN_CMD_REFUSED_NTF);
+    CHECK(refused.u32(LONGPIN_A_PIN_CONTEXT) == context_of(device));
+    CHECK(refused.u32(LONGPIN_A_PIN_PID) == static_cast<std::uint32_t>(::getpid()));
+    CHECK(refused.string(LONGPIN_A_PIN_COMM) == read_line("/proc/self/comm"));
+    CHECK(refused.u32(LONGPIN_A_PIN_UID) == ::getuid());
+    CHECK(refused.u64(LONGPIN_A_PIN_ADDR) == asked.addr);
+    CHECK(refused.u64(LONGPIN_A_PIN_LENGTH) == 4 * page);
+    CHECK(refused.u32(LONGPIN_A_PIN_FLAGS) == LONGPIN_PIN_WRITE);
+    CHECK(refused.u64(LONGPIN_A_PIN_COOKIE) == 77);
+    CHECK(before <= refused.u64(LONGPIN_A_PIN_TIME));
+    CHECK(refused.u64(LONGPIN_A_PIN_TIME) <= wall_clock());
+    netlink_attributes why = refused.nest(LONGPIN_A_PIN_REFUSAL);
+    CHECK(why.u32(LONGPIN_A_REFUSAL_ERRNO) == EFAULT);
+    CHECK(why.u32(LONGPIN_A_REFUSAL_REASON) == LONGPIN_REASON_HOLE);
+    CHECK(why.u64(LONGPIN_A_REFUSAL_BAD_ADDR) == asked.addr + 2 * page);
+
+    as_ordinary_user([&] {
+        set_memlock_limit(page);
+        return device.pin(memory.data(), 2 * page);
+    });
+    refused = next(events, LONGPIN_CMD_REFUSED_NTF);
+    CHECK(refused.u32(LONGPIN_A_PIN_UID) == ordinary_user);
+    why = refused.nest(LONGPIN_A_PIN_REFUSAL);
+    CHECK(why.u32(LONGPIN_A_REFUSAL_ERRNO) == ENOMEM);
+    CHECK(why.u32(LONGPIN_A_REFUSAL_REASON) == LONGPIN_REASON_MEMLOCK);
+    CHECK(why.u64(LONGPIN_A_REFUSAL_LIMIT) == page);
+    CHECK(why.u64(LONGPIN_A_REFUSAL_USED) == 0);
+    CHECK(why.u64(LONGPIN_A_REFUSAL_ASKED) == 2 * page);
+
+    REQUIRE(device.pin(memory.data(), 0) == EINVAL);
+    why = next(events, LONGPIN_CMD_REFUSED_NTF).nest(LONGPIN_A_PIN_REFUSAL);
+    CHECK(why.u32(LONGPIN_A_REFUSAL_ERRNO) == EINVAL);
+    CHECK(why.u32(LONGPIN_A_REFUSAL_REASON) == LONGPIN_REASON_ZERO_LENGTH);
+    CHECK_FALSE(events.event(0));
+}
+
+TEST_CASE("netlink events: a dry run is none, whatever its answer") {
+    netlink_socket events = subscriber();
+    const raw_device device;
+    const mapping memory = mapping::anonymous(page);
+    REQUIRE(device.pin(memory.data(), page, LONGPIN_PIN_DRY_RUN) == 0);
+    REQUIRE(device.pin(nullptr, page, LONGPIN_PIN_DRY_RUN) == EFAULT);
+    CHECK_FALSE(events.event(200));
+    device.must_pin(memory.data(), page);
+    next(events, LONGPIN_CMD_PINNED_NTF);
+}
+
+TEST_CASE("netlink events: however soon a pin ends, that it was made is told before") {
+    netlink_socket events = subscriber();
+    const raw_device device;
+    const mapping memory = mapping::anonymous(page);
+    constexpr std::uint32_t count = 2000;
+    // Handles can be guessed: another thread ends each pin in the moment in which it is there.
+    std::atomic<std::uint32_t> next_handle = 1;
+    std::thread unpinner([&] {
+        while (next_handle <= count) {
+            next_handle += static_cast<std::uint32_t>(device.unpin(next_handle) == 0);
+        }
+    });
+    std::map<std::uint32_t, std::vector<int>> told; // by handle
+    for (std::uint32_t made = 1; made <= count; made++) {
+        device.must_pin(memory.data(), page);
+        if (made % 20 == 0) { // before the socket is full
+            while (next_handle <= made) {
+            }
+            while (const auto event = events.event(0)) {
+                told[event->attributes.u32(LONGPIN_A_PIN_HANDLE)].push_back(event->command);
+            }
+        }
+    }
+    unpinner.join();
+    CHECK(told.size() == count);
+    const std::vector<int> expected{LONGPIN_CMD_PINNED_NTF, LONGPIN_CMD_UNPINNED_NTF};
+    CHECK(std::ranges::all_of(told, [&](const auto& pin) { return pin.second == expected; }));
+}
+
+TEST_CASE("netlink events: a subscription has filters") {
+    const raw_device device;
+    const mapping memory = mapping::anonymous(page);
+    const auto pin = [&] { return device.must_pin(memory.data(), page); };
+    const auto self = static_cast<std::uint32_t>(::getpid());
+    netlink_socket all = subscriber();
+    netlink_socket of_user = subscriber({{LONGPIN_A_PIN_UID, ordinary_user}});
+    netlink_socket of_self = subscriber({{LONGPIN_A_PIN_PID, self}});
+    netlink_socket of_both =
+        subscriber({{LONGPIN_A_PIN_UID, ordinary_user}, {LONGPIN_A_PIN_PID, self}});
+    const std::uint32_t users = as_ordinary_user(pin);
+    const std::uint32_t own = pin();
+    REQUIRE(device.pin(nullptr, page) == EFAULT); // refusals pass the filters as well
+
+    const auto check_pinned = [](netlink_socket& socket, std::uint32_t handle) {
+        CHECK(next(socket, LONGPIN_CMD_PINNED_NTF).u32(LONGPIN_A_PIN_HANDLE) == handle);
+    };
+    check_pinned(all, users);
+    check_pinned(all, own);
+    next(all, LONGPIN_CMD_REFUSED_NTF);
+    check_pinned(of_user, users);
+    check_pinned(of_self, own);
+    next(of_self, LONGPIN_CMD_REFUSED_NTF);
+    for (netlink_socket* const socket : {&all, &of_user, &of_self, &of_both}) {
+        CHECK_FALSE(socket->event(0));
+    }
+}
+
+TEST_CASE("netlink events: a socket subscribes once") {
+    const raw_device device;
+    const mapping memory = mapping::anonymous(page);
+    netlink_socket events = subscriber({{LONGPIN_A_PIN_UID, 0}});
+    const netlink_answer again = events.get(LONGPIN_CMD_SUBSCRIBE, {{LONGPIN_A_PIN_UID, 1}});
+    CHECK(again.err == EBUSY);
+    CHECK_FALSE(again.message.empty());
+    device.must_pin(memory.data(), page);
+    CHECK(next(events, LONGPIN_CMD_PINNED_NTF).u32(LONGPIN_A_PIN_UID) == 0); // as before
+}
+
+TEST_CASE("netlink events: what a slow subscriber loses is not lost silently") {
+    netlink_socket events = subscriber();
+    netlink_socket other = subscriber();
+    events.set_buffer(8192);
+    const raw_device device;
+    const mapping memory = mapping::anonymous(page);
+    constexpr std::uint32_t count = 500;
+    std::uint32_t heard = 0;
+    std::uint32_t expected = 1;
+    for (std::uint32_t i = 0; i < count; i++) {
+        const std::uint32_t handle = device.must_pin(memory.data(), page);
+        REQUIRE(device.unpin(handle) == 0);
+        // It is the slow one's loss alone.
+        CHECK(next(other, LONGPIN_CMD_PINNED_NTF).u32(LONGPIN_A_PIN_HANDLE) == handle);
+        CHECK(next(other, LONGPIN_CMD_UNPINNED_NTF).u32(LONGPIN_A_PIN_HANDLE) == handle);
+    }
+
+    // First the kernel says so, then come those that were in time, then there are new ones.
+    try {
+        events.event();
+        FAIL("no loss was told");
+    } catch (const std::system_error& loss) {
+        CHECK(loss.code() == std::errc::no_buffer_space);
+    }
+    while (const auto event = events.event(0)) {
+        CHECK(event->sequence == expected++);
+        heard++;
+    }
+    CHECK(heard > 5);
+    CHECK(heard < 2 * count);
+    device.must_pin(memory.data(), page);
+    const auto event = events.event();
+    REQUIRE(event);
+    CHECK(event->sequence == 2 * count + 1); // so many there were
+    CHECK(event->attributes.u32(LONGPIN_A_PIN_HANDLE) == count + 1);
+}
+
+TEST_CASE("netlink events: the multicast group hears what everybody does") {
+    netlink_socket listener;
+    const auto group = static_cast<int>(longpin_group(LONGPIN_MCGRP_EVENTS));
+    REQUIRE(::setsockopt(listener.descriptor(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group,
+                         sizeof(group)) == 0);
+    const raw_device device;
+    const mapping memory = mapping::anonymous(page);
+    const std::uint32_t own = device.must_pin(memory.data(), page);
+    const std::uint32_t users =
+        as_ordinary_user([&] { return device.must_pin(memory.data(), page); });
+    REQUIRE(device.unpin(own) == 0);
+    REQUIRE(device.pin(nullptr, page) == EFAULT);
+
+    netlink_attributes event = next(listener, LONGPIN_CMD_PINNED_NTF);
+    CHECK(event.u32(LONGPIN_A_PIN_HANDLE) == own);
+    CHECK(event.u32(LONGPIN_A_PIN_UID) == 0);
+    CHECK(event.u32(LONGPIN_A_PIN_PID) == static_cast<std::uint32_t>(::getpid()));
+    event = next(listener, LONGPIN_CMD_PINNED_NTF);
+    CHECK(event.u32(LONGPIN_A_PIN_HANDLE) == users);
+    CHECK(event.u32(LONGPIN_A_PIN_UID) == ordinary_user);
+    event = next(listener, LONGPIN_CMD_UNPINNED_NTF);
+    CHECK(event.u32(LONGPIN_A_PIN_HANDLE) == own);
+    event = next(listener, LONGPIN_CMD_REFUSED_NTF);
+    CHECK(event.nest(LONGPIN_A_PIN_REFUSAL).u32(LONGPIN_A_REFUSAL_REASON) == LONGPIN_REASON_HOLE);
+
+    REQUIRE(::setsockopt(listener.descriptor(), SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, &group,
+                         sizeof(group)) == 0);
+    device.must_pin(memory.data(), page);
+    CHECK_FALSE(listener.event(200));
+}
+
+TEST_CASE("netlink events: a subscription lives as long as its socket, whoever holds that") {
+    const raw_device device;
+    const mapping memory = mapping::anonymous(page);
+    const mapping number = mapping::shared_anonymous(page);
+    gate subscribed;
+    child process([&] {
+        const netlink_socket events = subscriber();
+        *number.as<int>() = events.descriptor();
+        subscribed.open();
+        ::pause();
+    });
+    subscribed.pass();
+    netlink_socket heir(copy_descriptor(process.pid(), *number.as<int>()));
+    process.kill();
+    device.must_pin(memory.data(), page);
+    next(heir, LONGPIN_CMD_PINNED_NTF);
+}

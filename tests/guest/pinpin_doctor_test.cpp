@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: MIT
+// pinpin doctor on a system with persistent memory, well and ill. What it says mends is done, and
+// has to mend.
+#include "support/child.hpp"
+#include "support/mapping.hpp"
+#include "support/module.hpp"
+#include "support/shell.hpp"
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <sys/stat.h>
+
+using namespace guest;
+using Catch::Contains;
+using nlohmann::json;
+
+namespace {
+
+struct diagnosis {
+    int code;
+    json findings;
+
+    /// The finding of that check. There has to be one.
+    [[nodiscard]] const json& of(const std::string& check) const {
+        const auto found = std::ranges::find_if(
+            findings, [&](const json& one) { return one.at("check") == check; });
+        INFO(check << " is not in " << findings.dump(2));
+        REQUIRE(found != findings.end());
+        return *found;
+    }
+
+    [[nodiscard]] std::string state_of(const std::string& check) const {
+        return of(check).at("state").get<std::string>();
+    }
+
+    [[nodiscard]] std::string sentence_of(const std::string& check) const {
+        return of(check).at("finding").get<std::string>();
+    }
+
+    [[nodiscard]] std::string mend_of(const std::string& check) const {
+        return of(check).at("mend").get<std::string>();
+    }
+};
+
+diagnosis parsed(const run_result& result) {
+    INFO(result.output);
+    REQUIRE(json::accept(result.output));
+    return {result.code, json::parse(result.output)};
+}
+
+diagnosis doctor() {
+    return parsed(pinpin("doctor --json"));
+}
+
+diagnosis doctor_of_ordinary_user() {
+    return parsed(shell_as_ordinary_user("pinpin doctor --json"));
+}
+
+/// The mode of the device file, for as long as the object lives.
+class device_mode {
+public:
+    explicit device_mode(mode_t mode, gid_t group = 0) {
+        REQUIRE(::chmod("/dev/longpin", mode) == 0);
+        REQUIRE(::chown("/dev/longpin", 0, group) == 0);
+    }
+    device_mode(const device_mode&) = delete;
+    device_mode& operator=(const device_mode&) = delete;
+    device_mode(device_mode&&) = delete;
+    device_mode& operator=(device_mode&&) = delete;
+    ~device_mode() {
+        ::chmod("/dev/longpin", 0600);
+        ::chown("/dev/longpin", 0, 0);
+    }
+};
+
+/// "dax0.0" of a backing's "/dev/dax0.0".
+std::string dax_name(const std::string& name) {
+    return backing(name).substr(sizeof("/dev/") - 1);
+}
+
+} // namespace
+
+TEST_CASE("pinpin doctor finds nothing wrong in this guest as root, and leaves nothing behind") {
+    const std::string files = shell("ls -Ra /mnt").output;
+    const diagnosis found = doctor();
+    INFO(found.findings.dump(2));
+    CHECK(found.code == 0);
+    CHECK_THAT(found.sentence_of("module"), Contains(read_line("/sys/module/longpin/version")));
+    for (const char* const check : {"module", "device", "RLIMIT_MEMLOCK", "max_user_pages",
+                                    "max_pages", "max_pins", "netlink"}) {
+        CHECK(found.state_of(check) == "ok");
+    }
+    CHECK_THAT(found.sentence_of("device"), Contains("the user root (mode 0600"));
+    CHECK_THAT(found.sentence_of("netlink"), Contains("of all users"));
+    CHECK(found.state_of("leases") == "note");
+
+    for (const char* const name : {"devdax_1g", "devdax_2m", "devdax_4k"}) {
+        const std::string device = dax_name(name);
+        CHECK(found.state_of(device) == "ok");
+        CHECK_THAT(found.sentence_of(device), Contains("allowed (kind of memory: devdax)"));
+        CHECK(found.state_of("namespace" + device.substr(sizeof("dax") - 1)) == "ok");
+    }
+    CHECK_THAT(found.sentence_of(dax_name("devdax_1g")), Contains("first 1 GiB"));
+    CHECK_THAT(found.sentence_of(dax_name("devdax_4k")), Contains("first 4 KiB"));
+    for (const char* const name : {"xfs_dax", "ext4_dax"}) {
+        const std::string directory = backing(name);
+        CHECK(found.state_of(directory) == "note");
+        CHECK_THAT(found.sentence_of(directory),
+                   Contains("/dev/pmem") && Contains("dax=always") && Contains("refused"));
+        CHECK_THAT(found.mend_of(directory), Contains("mount -o dax=never"));
+    }
+    for (const json& one : found.findings) { // those without DAX
+        CHECK(one["check"] != backing("xfs"));
+        CHECK(one["check"] != backing("ext4"));
+    }
+    CHECK(shell("ls -Ra /mnt").output == files);
+    CHECK(raw_device().info().out_max_pages_used == 0);
+
+    const run_result text = pinpin("doctor");
+    CHECK(text.code == 0);
+    CHECK_THAT(text.output, Contains("ok: module: longpin ") && !Contains("problem"));
+}
+
+TEST_CASE("pinpin doctor has an answer by a file system without DAX on the same device") {
+    // What it says makes the files of an fs-DAX mount pinnable does so.
+    const std::string directory = backing("ext4_dax");
+    const std::string mend = doctor().mend_of(directory);
+    REQUIRE(shell(mend).code == 0);
+    REQUIRE(shell("head -c 8192 /dev/zero >" + directory + "/zeros").code == 0);
+    CHECK(pinpin("check " + directory + "/zeros").code == 0);
+    CHECK(shell("rm " + directory + "/zeros; d=$(awk '$2 == \"" + directory +
+                "\" { print $1 }' /proc/mounts) && umount " + directory +
+                " && pmem-setup mount $d " + directory + " && chmod 1777 " + directory)
+              .code == 0);
+    CHECK(doctor().state_of(directory) == "note");
+}
+
+TEST_CASE("pinpin doctor tells an ordinary user who may open the device") {
+    const diagnosis found = doctor_of_ordinary_user();
+    CHECK(found.code == 1);
+    CHECK(found.state_of("device") == "problem");
+    CHECK_THAT(found.sentence_of("device"), Contains("you (user) may not open /dev/longpin"));
+    CHECK_THAT(found.mend_of("device"), Contains("60-longpin.rules") && Contains("aG dma user"));
+    CHECK_THAT(found.sentence_of("netlink"), Contains("of the user user alone"));
+    CHECK_THAT(found.sentence_of("RLIMIT_MEMLOCK"), Contains("only the device tells"));
+    CHECK_THAT(found.sentence_of(backing("xfs_dax")), Contains("not tried"));
+    CHECK_THAT(found.sentence_of(dax_name("devdax_2m")), Contains("not tried"));
+
+    const device_mode group(0660, ordinary_user);
+    const diagnosis better = doctor_of_ordinary_user();
+    CHECK(better.code == 0);
+    CHECK_THAT(better.sentence_of("device"), Contains("the group user and the user root"));
+    CHECK_THAT(better.sentence_of(backing("xfs_dax")), Contains("is refused"));
+    // The device-DAX devices are still root's.
+    CHECK_THAT(better.sentence_of(dax_name("devdax_2m")),
+               Contains("not tried") && Contains("Permission denied"));
+    CHECK(better.mend_of(dax_name("devdax_2m")) == "sudo pinpin doctor");
+}
+
+TEST_CASE("pinpin doctor names the limits that leave nothing") {
+    const device_mode all(0666);
+    const diagnosis found = parsed(shell_as_ordinary_user("ulimit -S -l 3; pinpin doctor --json"));
+    CHECK(found.code == 1);
+    CHECK(found.state_of("RLIMIT_MEMLOCK") == "problem");
+    const std::string mend = found.mend_of("RLIMIT_MEMLOCK");
+    CHECK(parsed(shell_as_ordinary_user("ulimit -S -l 3; " + mend + "; pinpin doctor --json"))
+              .state_of("RLIMIT_MEMLOCK") == "ok");
+
+    REQUIRE(write_line("/sys/module/longpin/parameters/max_pins", "0") == 0);
+    CHECK(doctor().state_of("max_pins") == "problem");
+    CHECK(shell(doctor().mend_of("max_pins")).code == 0);
+    CHECK(doctor().state_of("max_pins") == "ok");
+}
+
+TEST_CASE("pinpin doctor loads the module that is not there, and makes its device file") {
+    REQUIRE(remove_module() == 0);
+    const diagnosis found = doctor();
+    CHECK(found.code == 1);
+    CHECK(found.state_of("module") == "problem");
+    CHECK(found.state_of("device") == "problem");
+    CHECK_THAT(found.sentence_of(backing("xfs_dax")), Contains("not tried"));
+    CHECK(found.mend_of("module") == "modprobe longpin");
+    CHECK(shell(found.mend_of("module")).code == 0);
+    CHECK(doctor().code == 0);
+
+    REQUIRE(::unlink("/dev/longpin") == 0);
+    CHECK(doctor().code == 1);
+    CHECK(shell(doctor().mend_of("device")).code == 0);
+    CHECK(doctor().code == 0);
+}
+
+TEST_CASE("pinpin doctor notes device-DAX that no driver has, and how to get it back") {
+    const std::string name = dax_name("devdax_4k");
+    REQUIRE(write_line("/sys/bus/dax/drivers/device_dax/unbind", name) == 0);
+    diagnosis found = doctor();
+    CHECK(found.code == 0);
+    CHECK(found.state_of(name) == "note");
+    CHECK_THAT(found.sentence_of(name), Contains("disabled"));
+    CHECK(shell(found.mend_of(name)).code == 0);
+    CHECK(doctor().state_of(name) == "ok");
+
+    const std::string space = "namespace" + name.substr(sizeof("dax") - 1);
+    REQUIRE(shell("ndctl disable-namespace " + space).code == 0);
+    found = doctor();
+    CHECK(found.code == 0);
+    CHECK_THAT(found.sentence_of(space), Contains("disabled"));
+    CHECK(shell(found.mend_of(space)).code == 0);
+    CHECK(doctor().state_of(name) == "ok");
+}
+
+TEST_CASE("pinpin doctor does not try a mount that it can't write to") {
+    const std::string directory = backing("ext4_dax");
+    REQUIRE(shell("mount -o remount,ro " + directory).code == 0);
+    const diagnosis found = doctor();
+    CHECK(shell("mount -o remount,rw " + directory).code == 0);
+    CHECK(found.state_of(directory) == "note");
+    CHECK_THAT(found.sentence_of(directory), Contains("not tried") && Contains("Read-only"));
+    CHECK(found.code == 0);
+}

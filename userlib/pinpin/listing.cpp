@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+#include "listing.hpp"
+
+#include <algorithm>
+#include <iostream>
+#include <iterator>
+#include <limits>
+#include <numeric>
+#include <string_view>
+#include <utility>
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+namespace pinpin {
+
+namespace {
+
+constexpr std::size_t usual_width = 80;
+constexpr std::size_t rows_to_settle = 1000;
+
+// What is cut keeps that much: an address is never longer.
+constexpr std::size_t least = 18;
+
+// Whether a character of UTF-8 begins there.
+bool is_start(char byte) {
+    return (static_cast<unsigned char>(byte) & 0xc0U) != 0x80;
+}
+
+// In characters.
+std::size_t length(std::string_view text) {
+    return static_cast<std::size_t>(std::ranges::count_if(text, is_start));
+}
+
+// The end of a text, behind "...": of a path it says more than the beginning.
+std::string cut(std::string_view text, std::size_t most) {
+    static constexpr std::string_view mark = "...";
+    std::size_t surplus = length(text) + mark.size() - most;
+    while (surplus > 0 || !is_start(text.front())) {
+        if (is_start(text.front())) {
+            --surplus;
+        }
+        text.remove_prefix(1);
+    }
+    return std::string(mark) + std::string(text);
+}
+
+} // namespace
+
+std::size_t width_of(const std::ostream& out) {
+    winsize size{};
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg)
+    if (out.rdbuf() == std::cout.rdbuf() && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 &&
+        size.ws_col > 0) {
+        return size.ws_col;
+    }
+    return usual_width;
+}
+
+std::vector<std::string> to_cells(const record& fields) {
+    std::vector<std::string> result;
+    result.reserve(fields.size());
+    std::ranges::transform(fields, std::back_inserter(result), to_text);
+    return result;
+}
+
+listing::listing(std::ostream& out, std::vector<column> columns, const layout& shape)
+    : out_(out), columns_(std::move(columns)), shape_(shape), widths_(columns_.size()) {}
+
+void listing::add(std::vector<std::string> cells) {
+    if (settled_) {
+        print(cells);
+        return;
+    }
+    waiting_.push_back(std::move(cells));
+    if (waiting_.size() == rows_to_settle) {
+        settle();
+    }
+}
+
+void listing::finish() {
+    if (!settled_ && !waiting_.empty()) {
+        settle();
+    }
+}
+
+void listing::settle() {
+    if (shape_.with_heads) {
+        std::vector<std::string> heads;
+        std::ranges::transform(columns_, std::back_inserter(heads), &column::head);
+        waiting_.insert(waiting_.begin(), std::move(heads));
+    }
+    for (const std::vector<std::string>& cells : waiting_) {
+        for (std::size_t i = 0; i < columns_.size(); ++i) {
+            widths_[i] = std::max(widths_[i], length(cells[i]));
+        }
+    }
+
+    // What one column gets is what the others leave.
+    most_ = std::numeric_limits<std::size_t>::max();
+    const auto one = std::ranges::find_if(columns_, &column::may_be_cut);
+    if (shape_.width > 0 && one != columns_.end()) {
+        std::size_t& width = widths_[static_cast<std::size_t>(one - columns_.begin())];
+        const std::size_t all = std::accumulate(widths_.begin(), widths_.end(), std::size_t{0});
+        const std::size_t gaps = columns_.size() - 1;
+        if (all - width + std::min(width, least) + gap_ * gaps > shape_.width) {
+            gap_ = 1;
+        }
+        const std::size_t others = all - width + gap_ * gaps;
+        most_ = std::max(least, shape_.width - std::min(others, shape_.width));
+        width = std::min(width, most_);
+    }
+
+    settled_ = true;
+    for (const std::vector<std::string>& cells : waiting_) {
+        print(cells);
+    }
+    waiting_.clear();
+}
+
+void listing::print(const std::vector<std::string>& cells) const {
+    std::string line;
+    for (std::size_t i = 0; i < columns_.size(); ++i) {
+        const bool too_long = columns_[i].may_be_cut && length(cells[i]) > most_;
+        const std::string text = too_long ? cut(cells[i], most_) : cells[i];
+        const std::size_t room = widths_[i] - std::min(widths_[i], length(text));
+        line.append(i > 0 ? gap_ : 0, ' ');
+        line.append(columns_[i].to_the_right ? room : 0, ' ');
+        line += text;
+        if (!columns_[i].to_the_right && i + 1 < columns_.size()) {
+            line.append(room, ' ');
+        }
+    }
+    line += '\n';
+    out_ << line;
+}
+
+} // namespace pinpin
