@@ -25,12 +25,12 @@ struct command {
     const char* example;
     bool takes_program; // behind "--"
     action (*declare)(CLI::App& app);
-    bool opens_device = true;
+    bool opens_device;
 };
 
 constexpr std::array commands{
     command{"info", "Show what the module offers, and the limits", "Example: pinpin info --json",
-            false, declare_info},
+            false, declare_info, true},
     command{"hold", "Pin memory and hold it",
             "The memory is held until Ctrl-C (or SIGTERM, SIGHUP), or for a time. With\n"
             "'-- PROGRAM WORDS...' at the end it is held while the program runs, and pinpin\n"
@@ -39,11 +39,11 @@ constexpr std::array commands{
             "  pinpin hold --anon 64M --for 10\n"
             "  pinpin hold /dev/dax0.0 --length 1G --write -- make test\n"
             "  pinpin hold data.bin --unmap --dump 32 --for 0",
-            true, declare_hold},
+            true, declare_hold, true},
     command{"check", "Tell whether memory may be pinned, and the cost",
             "Exits 0 if it is allowed, 1 if it is refused.\n"
             "Example: pinpin check /mnt/pmem/data.bin --write",
-            false, declare_check},
+            false, declare_check, true},
     command{"list", "List pins: who holds which memory",
             "root sees the pins of all users, others their own. RANGE is an address\n"
             "(0x7f0000000000), an address and a size (0x7f0000000000+64M), or as in\n"
@@ -91,7 +91,7 @@ constexpr std::array commands{
             "Looks at the module, the device, your limits and persistent memory, of which it\n"
             "makes dry runs. Exits 0 if there is no problem, 1 otherwise.\n"
             "Example: pinpin doctor",
-            false, declare_doctor},
+            false, declare_doctor, true},
 };
 
 constexpr const char* footer =
@@ -121,9 +121,8 @@ std::unique_ptr<CLI::App> declare(session& session, choice& chosen) {
                 ->type_name("FILE")
                 ->capture_default_str();
         }
-        sub->final_callback([&chosen, &one, run = one.declare(*sub)] {
-            chosen = {.row = &one, .run = run};
-        });
+        sub->final_callback(
+            [&chosen, &one, run = one.declare(*sub)] { chosen = {.row = &one, .run = run}; });
     }
     return app;
 }

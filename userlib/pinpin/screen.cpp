@@ -76,6 +76,7 @@ struct screen::terminal {
     sigset_t before{};
     descriptor signals; // which are blocked: they are read when there is time for them
     SCREEN* screen = nullptr;
+    WINDOW* window = nullptr; // as large as the screen
 };
 
 screen::screen() : terminal_(std::make_unique<terminal>()) {
@@ -100,8 +101,9 @@ screen::screen() : terminal_(std::make_unique<terminal>()) {
     ::noecho();
     ::nonl();
     ::intrflush(nullptr, FALSE);
-    ::keypad(stdscr, TRUE);
-    ::nodelay(stdscr, TRUE);
+    terminal_->window = stdscr;
+    ::keypad(terminal_->window, TRUE);
+    ::nodelay(terminal_->window, TRUE);
     ::set_escdelay(25);
     ::curs_set(0);
 }
@@ -113,31 +115,34 @@ screen::~screen() {
 }
 
 screen_size screen::size() const {
-    return {.lines = static_cast<std::size_t>(std::max(::getmaxy(stdscr), 0)),
-            .columns = static_cast<std::size_t>(std::max(::getmaxx(stdscr), 0))};
+    return {.lines = static_cast<std::size_t>(std::max(::getmaxy(terminal_->window), 0)),
+            .columns = static_cast<std::size_t>(std::max(::getmaxx(terminal_->window), 0))};
 }
 
 void screen::show(std::span<const top_line> lines) {
-    ::erase();
+    WINDOW* const window = terminal_->window;
+    ::werase(window);
     int y = 0;
     for (const top_line& line : lines) {
-        ::attrset(line.stands_out ? A_REVERSE : A_NORMAL);
-        ::mvaddstr(y, 0, line.text.c_str());
+        ::wattrset(window, static_cast<int>(line.stands_out ? A_REVERSE : A_NORMAL));
+        ::mvwaddstr(window, y, 0, line.text.c_str());
         ++y;
     }
-    ::refresh();
+    ::wrefresh(window);
 }
 
 std::optional<user_input> screen::next(std::chrono::steady_clock::time_point until) {
     using namespace std::chrono;
     for (;;) {
         // What was typed fast is there already.
-        const int key = ::getch();
+        const int key = ::wgetch(terminal_->window);
         if (const auto where = motion_of(key)) {
             return *where;
         }
         if (key == redraw_key) {
             ::clearok(::curscr, TRUE);
+        }
+        if (key == redraw_key || key == KEY_RESIZE) {
             return redraw_request{};
         }
         if (key > 0 && key <= '~') {

@@ -398,16 +398,18 @@ std::vector<top_line> top_model::render_table(std::size_t lines, std::size_t col
 }
 
 std::vector<top_line> top_model::render_help(const screen_size& size) {
-    std::vector<std::string> help;
-    for (const sort_key& key : sort_keys) {
-        help.push_back(fmt::format("{}         sort by {}", key.letter, key.help));
-    }
-    for (const char* const more :
-         {"r         reverse the order", "g         processes, or single pins",
-          "arrows    scroll; so do PgUp, PgDn, Home, End", "Space     look again at once",
-          "h ?       this help; any letter ends it", "q Ctrl-C  quit"}) {
-        help.emplace_back(more);
-    }
+    static constexpr std::array others{
+        "r         reverse the order",
+        "g         processes, or single pins",
+        "arrows    scroll; so do PgUp, PgDn, Home, End",
+        "Space     look again at once",
+        "h ?       this help; any letter ends it",
+        "q Ctrl-C  quit",
+    };
+    std::vector<std::string> help(others.begin(), others.end());
+    std::ranges::transform(sort_keys, std::inserter(help, help.begin()), [](const sort_key& key) {
+        return fmt::format("{}         sort by {}", key.letter, key.help);
+    });
     stay_within(help.size(), size.lines);
     std::vector<top_line> result;
     for (std::size_t i = first_; i < help.size() && result.size() < size.lines; ++i) {
