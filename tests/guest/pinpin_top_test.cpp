@@ -101,8 +101,8 @@ constexpr const char* watch = "trap : INT; echo before; stty -g >/tmp/before\n"
 /// A process of that name, which pins memory of these sizes until it is told to end.
 class pinner {
 public:
-    pinner(const char* name, std::vector<std::size_t> sizes)
-        : process_([=, this] {
+    pinner(const char* name, const std::vector<std::size_t>& sizes)
+        : process_([&, name] {
               ::prctl(PR_SET_NAME, name);
               const raw_device device;
               std::vector<mapping> all;

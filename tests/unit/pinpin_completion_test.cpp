@@ -3,6 +3,7 @@
 #include "cli.hpp"
 
 #include <catch2/catch.hpp>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cctype>
@@ -155,18 +156,19 @@ TEST_CASE("A manual page has the title, summary and sections that its reader exp
     for (const std::string& command : complete({""})) {
         const std::string page = text_of(page_of(command));
         INFO(command);
-        CHECK(page.starts_with("pinpin-" + command + "(1)"));
+        CHECK(page.starts_with(fmt::format("pinpin-{}(1)", command)));
         for (const char* const section : {"# NAME", "# SYNOPSIS", "# DESCRIPTION", "# OPTIONS",
                                           "# EXIT STATUS", "# EXAMPLES", "# SEE ALSO"}) {
-            CHECK(page.find(std::string("\n") + section + '\n') != std::string::npos);
+            CHECK(page.find(fmt::format("\n{}\n", section)) != std::string::npos);
         }
         // The summary is that of the help.
         std::smatch match;
         const std::string help = output_of({"--help"});
-        REQUIRE(std::regex_search(help, match, std::regex("\n  " + command + " +([^\n]+)")));
+        REQUIRE(
+            std::regex_search(help, match, std::regex(fmt::format("\n  {} +([^\n]+)", command))));
         std::string summary = match[1];
         summary.front() = static_cast<char>(std::tolower(summary.front()));
-        CHECK(page.find("\npinpin-" + command + " - " + summary + '\n') != std::string::npos);
+        CHECK(page.find(fmt::format("\npinpin-{} - {}\n", command, summary)) != std::string::npos);
     }
 }
 
@@ -228,7 +230,7 @@ TEST_CASE("In bash, completion offers what pinpin does") {
     CHECK(bash("pinpin list --kind=anon,hug") == words{"anon,hugetlb"});
     CHECK(bash("pinpin list --uid roo") == words{"root"});
     CHECK(bash("pinpin list --uid=roo") == words{"root"});
-    CHECK(bash("pinpin hold -- bas").size() >= 1);
+    CHECK(!bash("pinpin hold -- bas").empty());
     // Files are the shell's own.
     CHECK(bash("pinpin hold --store ", "compopt() { echo \"compopt $*\"; }") ==
           words{"compopt -o default"});

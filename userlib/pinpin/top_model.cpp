@@ -218,7 +218,8 @@ void top_model::make_rows() {
     using process = std::tuple<pid_t, uid_t, bool, std::string_view>;
     std::map<process, top_row> processes;
     for (const pin_record& pin : now_->pins) {
-        const process key{pin.pid, pin.uid, pin.orphaned, pin.pid == 0 ? pin.comm : ""};
+        const std::string_view name = pin.pid == 0 ? std::string_view(pin.comm) : "";
+        const process key{pin.pid, pin.uid, pin.orphaned, name};
         const top_row more = row_of(pin);
         const auto [found, is_new] = processes.try_emplace(key, more);
         if (top_row& row = found->second; !is_new) {
