@@ -52,7 +52,9 @@ void check_terminal() {
     if (::setupterm(nullptr, STDOUT_FILENO, &found) != OK) {
         fail(fmt::format("nothing is known of the terminal {} (TERM)", name));
     }
-    if (::tigetstr("cup") == nullptr) {
+    const bool can_place_text = ::tigetstr("cup") != nullptr;
+    ::del_curterm(::cur_term);
+    if (!can_place_text) {
         fail(fmt::format("the terminal {} (TERM) can't put text in its place", name));
     }
 }
@@ -67,6 +69,40 @@ std::optional<motion> motion_of(int key) {
     case KEY_END: return motion::to_end;
     default: return std::nullopt;
     }
+}
+
+// What a key asks for; empty: nothing.
+std::optional<user_input> meaning_of(int key) {
+    if (const auto where = motion_of(key)) {
+        return *where;
+    }
+    if (key == redraw_key) {
+        ::clearok(::curscr, TRUE);
+    }
+    if (key == redraw_key || key == KEY_RESIZE) {
+        return redraw_request{};
+    }
+    if (key > 0 && key <= '~') {
+        return static_cast<char>(key);
+    }
+    return std::nullopt;
+}
+
+// What a signal that has come asks for; empty: none has.
+std::optional<user_input> take_signal(int descriptor) {
+    signalfd_siginfo signal{};
+    if (::read(descriptor, &signal, sizeof(signal)) != sizeof(signal)) {
+        return std::nullopt;
+    }
+    if (signal.ssi_signo != SIGWINCH) {
+        return quit_request{};
+    }
+    winsize size{};
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg)
+    if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0) {
+        ::resizeterm(size.ws_row, size.ws_col);
+    }
+    return redraw_request{};
 }
 
 } // namespace
@@ -136,17 +172,8 @@ std::optional<user_input> screen::next(std::chrono::steady_clock::time_point unt
     for (;;) {
         // What was typed fast is there already.
         const int key = ::wgetch(terminal_->window);
-        if (const auto where = motion_of(key)) {
-            return *where;
-        }
-        if (key == redraw_key) {
-            ::clearok(::curscr, TRUE);
-        }
-        if (key == redraw_key || key == KEY_RESIZE) {
-            return redraw_request{};
-        }
-        if (key > 0 && key <= '~') {
-            return static_cast<char>(key);
+        if (const auto meant = meaning_of(key)) {
+            return meant;
         }
         if (key != ERR) {
             continue;
@@ -163,17 +190,8 @@ std::optional<user_input> screen::next(std::chrono::steady_clock::time_point unt
         if (ready == 0) {
             return std::nullopt;
         }
-        signalfd_siginfo signal{};
-        if (::read(terminal_->signals.get(), &signal, sizeof(signal)) == sizeof(signal)) {
-            winsize size{};
-            if (signal.ssi_signo != SIGWINCH) {
-                return quit_request{};
-            }
-            // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg)
-            if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0) {
-                ::resizeterm(size.ws_row, size.ws_col);
-            }
-            return redraw_request{};
+        if (const auto asked = take_signal(terminal_->signals.get())) {
+            return asked;
         }
         if ((static_cast<unsigned>(sources[0].revents) & (POLLHUP | POLLERR)) != 0) {
             return quit_request{};
