@@ -6,6 +6,8 @@
 #include "support/netlink.hpp"
 #include "support/shell.hpp"
 
+#include "../support/lines.hpp"
+
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
@@ -28,25 +30,10 @@ using nlohmann::json;
 
 namespace {
 
-json parsed(const run_result& result) {
-    INFO(result.output);
-    REQUIRE(json::accept(result.output));
-    return json::parse(result.output);
-}
-
 json must_print_json(const std::string& arguments) {
     const run_result result = pinpin(arguments + " --json");
     CHECK(result.code == 0);
     return parsed(result);
-}
-
-std::vector<std::string> lines_of(const std::string& text) {
-    std::istringstream stream(text);
-    std::vector<std::string> result;
-    for (std::string line; std::getline(stream, line);) {
-        result.push_back(line);
-    }
-    return result;
 }
 
 std::vector<std::string> lines_in(const std::string& path) {

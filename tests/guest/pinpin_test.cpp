@@ -17,12 +17,6 @@ using nlohmann::json;
 
 namespace {
 
-json parsed(const run_result& result) {
-    INFO(result.output);
-    REQUIRE(json::accept(result.output));
-    return json::parse(result.output);
-}
-
 /// A file with a known text at its start, on one of the guest's file systems.
 std::string text_file(const std::string& directory) {
     std::string path = directory + "/pinpin-test";

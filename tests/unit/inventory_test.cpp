@@ -415,8 +415,9 @@ TEST_CASE("Every errno of the family is explained, with the kernel's words where
 
 TEST_CASE("Without the module the inventory and the events say how to load it") {
     if (std::filesystem::exists("/sys/module/longpin")) {
-        WARN("the module is loaded here; nothing to see");
-        SUCCEED();
+        WARN("the module is loaded here: what there is to see is that it is found");
+        CHECK(longpin::inventory::try_open());
+        CHECK(longpin::event_stream::try_open());
         return;
     }
     const auto inventory = longpin::inventory::try_open();

@@ -2,6 +2,8 @@
 // Help, manual pages and completion say the same, and completion works in bash.
 #include "cli.hpp"
 
+#include "../support/lines.hpp"
+
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
 
@@ -21,15 +23,6 @@ namespace fs = std::filesystem;
 using names = std::set<std::string>;
 
 namespace {
-
-std::vector<std::string> lines_of(const std::string& text) {
-    std::vector<std::string> result;
-    std::istringstream stream(text);
-    for (std::string line; std::getline(stream, line);) {
-        result.push_back(line);
-    }
-    return result;
-}
 
 std::string output_of(const std::vector<std::string>& words) {
     std::ostringstream out;

@@ -6,6 +6,8 @@
 #include "pin_selection.hpp"
 #include "sample_pins.hpp"
 
+#include "../support/lines.hpp"
+
 #include <catch2/catch.hpp>
 
 #include <algorithm>
@@ -29,15 +31,6 @@ constexpr std::array<std::string_view, 8> usual_columns{"pin",  "pid",   "user",
 
 pinpin::pin_view a_view() {
     return {.page_size = page_size};
-}
-
-std::vector<std::string> lines_of(const std::string& text) {
-    std::istringstream stream(text);
-    std::vector<std::string> result;
-    for (std::string line; std::getline(stream, line);) {
-        result.push_back(line);
-    }
-    return result;
 }
 
 /// The usual table of these pins.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "shell.hpp"
 
+#include <catch2/catch.hpp>
+
 #include <array>
 #include <cstdio>
 #include <stdexcept>
@@ -32,6 +34,12 @@ run_result shell_as_ordinary_user(const std::string& command) {
 
 run_result pinpin(const std::string& arguments) {
     return shell("pinpin " + arguments);
+}
+
+nlohmann::json parsed(const run_result& result) {
+    INFO(result.output);
+    REQUIRE(nlohmann::json::accept(result.output));
+    return nlohmann::json::parse(result.output);
 }
 
 } // namespace guest

@@ -2,6 +2,7 @@
 // Commands as a person or a script gives them.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <string>
 
 namespace guest {
@@ -18,5 +19,8 @@ run_result shell_as_ordinary_user(const std::string& command);
 
 /// pinpin with these arguments.
 run_result pinpin(const std::string& arguments);
+
+/// What was printed, which has to be JSON.
+nlohmann::json parsed(const run_result& result);
 
 } // namespace guest
