@@ -68,7 +68,7 @@ struct subscriber {
 	u32 portid;
 	kuid_t uid;
 	struct longpin_reader reader;
-	struct longpin_subscription wanted;
+	struct longpin_process_filter wanted;
 	struct mutex lock; /* see above */
 	u32 sent;
 };
@@ -135,17 +135,6 @@ static struct sk_buff *event_message(const struct longpin_event *event, u32 port
 	return skb;
 }
 
-static bool wants(const struct subscriber *subscriber, const struct longpin_process *process)
-{
-	const struct longpin_subscription *wanted = &subscriber->wanted;
-
-	if (!longpin_reader_sees(&subscriber->reader, process))
-		return false;
-	if (wanted->pid && wanted->pid != longpin_reader_pid(&subscriber->reader, process))
-		return false;
-	return !wanted->by_uid || uid_eq(wanted->uid, process->uid);
-}
-
 static void tell_subscriber(struct subscriber *subscriber, const struct longpin_event *event)
 {
 	struct sock *sk = subscriber->sk;
@@ -175,7 +164,7 @@ static void tell_subscribers(const struct longpin_event *event)
 	section = srcu_read_lock(&subscribers_srcu);
 	list_for_each_entry_srcu(subscriber, &subscribers, node,
 				 srcu_read_lock_held(&subscribers_srcu)) {
-		if (wants(subscriber, event->process))
+		if (longpin_reader_wants(&subscriber->reader, &subscriber->wanted, event->process))
 			tell_subscriber(subscriber, event);
 	}
 	srcu_read_unlock(&subscribers_srcu, section);
@@ -310,7 +299,7 @@ static int check_subscriber(const struct subscriber *fresh)
  * sockets that have; -ENOMEM.
  */
 int longpin_subscribe(struct sock *sk, u32 portid, const struct longpin_reader *reader,
-		      const struct longpin_subscription *wanted)
+		      const struct longpin_process_filter *wanted)
 {
 	struct subscriber *fresh = kzalloc(sizeof(*fresh), GFP_KERNEL_ACCOUNT);
 	struct longpin_reader unused = *reader;

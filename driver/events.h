@@ -3,29 +3,17 @@
 #define LONGPIN_EVENTS_H
 
 #include <linux/types.h>
-#include <linux/uidgid.h>
 
 struct longpin_context;
 struct longpin_pin;
+struct longpin_process_filter;
 struct longpin_reader;
 struct longpin_refusal;
 struct pinned_range;
 struct sock;
 
-/**
- * struct longpin_subscription - what a socket asked to be told
- * @pid: only what the process of this pid does, in the reader's terms; 0 for any
- * @by_uid: only what @uid's processes do
- * @uid: the user
- */
-struct longpin_subscription {
-	u32 pid;
-	bool by_uid;
-	kuid_t uid;
-};
-
 int longpin_subscribe(struct sock *sk, u32 portid, const struct longpin_reader *reader,
-		      const struct longpin_subscription *wanted);
+		      const struct longpin_process_filter *wanted);
 
 void longpin_send_pinned(const struct pinned_range *range);
 void longpin_send_unpinned(const struct pinned_range *range, u32 cause);

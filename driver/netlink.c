@@ -77,14 +77,22 @@ static int check_attributes(struct nlattr **attrs, unsigned long allowed,
 	return 0;
 }
 
-/* Attributes of one user id, in the reader's terms. */
-static int get_uid_attribute(struct nlattr *attr, const struct longpin_reader *reader, kuid_t *uid,
-			     struct netlink_ext_ack *extack)
+/* Whose pins the reader asks for, in its own terms. */
+static int get_process_filter(struct nlattr **attrs, const struct longpin_reader *reader,
+			      struct longpin_process_filter *filter, struct netlink_ext_ack *extack)
 {
-	*uid = make_kuid(reader->user_ns, nla_get_u32(attr));
-	if (uid_valid(*uid))
+	struct nlattr *pid = attrs[LONGPIN_A_PIN_PID];
+	struct nlattr *uid = attrs[LONGPIN_A_PIN_UID];
+
+	if (pid)
+		filter->pid = nla_get_u32(pid);
+	if (!uid)
 		return 0;
-	NL_SET_ERR_MSG_ATTR(extack, attr, "no such uid in your user namespace");
+	filter->by_uid = true;
+	filter->uid = make_kuid(reader->user_ns, nla_get_u32(uid));
+	if (uid_valid(filter->uid))
+		return 0;
+	NL_SET_ERR_MSG_ATTR(extack, uid, "no such uid in your user namespace");
 	return -EINVAL;
 }
 
@@ -221,9 +229,7 @@ static int get_statistics(struct sk_buff *request, struct genl_info *info)
 
 static int subscribe(struct sk_buff *request, struct genl_info *info)
 {
-	struct nlattr *pid = info->attrs[LONGPIN_A_PIN_PID];
-	struct nlattr *uid = info->attrs[LONGPIN_A_PIN_UID];
-	struct longpin_subscription wanted = {};
+	struct longpin_process_filter wanted = {};
 	struct longpin_reader reader;
 	int err;
 
@@ -231,15 +237,10 @@ static int subscribe(struct sk_buff *request, struct genl_info *info)
 	if (err)
 		return err;
 	longpin_reader_init(&reader, request);
-	if (pid)
-		wanted.pid = nla_get_u32(pid);
-	if (uid) {
-		wanted.by_uid = true;
-		err = get_uid_attribute(uid, &reader, &wanted.uid, info->extack);
-		if (err) {
-			longpin_reader_exit(&reader);
-			return err;
-		}
+	err = get_process_filter(info->attrs, &reader, &wanted, info->extack);
+	if (err) {
+		longpin_reader_exit(&reader);
+		return err;
 	}
 	err = longpin_subscribe(NETLINK_CB(request).sk, info->snd_portid, &reader, &wanted);
 	if (err == -EBUSY)
@@ -257,9 +258,7 @@ static int subscribe(struct sk_buff *request, struct genl_info *info)
  * @handle: the pin in it to go on with
  * @only_context: 0, or the only context to list
  * @only_handle: 0, or the only handle to list
- * @only_pid: 0, or the only pid to list
- * @by_uid: list only @uid's
- * @uid: the user
+ * @processes: whose pins to list
  * @kinds: 0, or the LONGPIN_KIND_* any of which has to be there
  * @skb: the message that is being filled
  * @cb: netlink's state of the dump
@@ -272,9 +271,7 @@ struct dump {
 	int handle;
 	u32 only_context;
 	u32 only_handle;
-	u32 only_pid;
-	bool by_uid;
-	kuid_t uid;
+	struct longpin_process_filter processes;
 	u32 kinds;
 	struct sk_buff *skb;
 	struct netlink_callback *cb;
@@ -329,14 +326,9 @@ static int get_filters(struct dump *dump, struct nlattr **attrs, struct netlink_
 		dump->only_context = nla_get_u32(attrs[LONGPIN_A_PIN_CONTEXT]);
 	if (attrs[LONGPIN_A_PIN_HANDLE])
 		dump->only_handle = nla_get_u32(attrs[LONGPIN_A_PIN_HANDLE]);
-	if (attrs[LONGPIN_A_PIN_PID])
-		dump->only_pid = nla_get_u32(attrs[LONGPIN_A_PIN_PID]);
 	if (attrs[LONGPIN_A_PIN_KINDS])
 		dump->kinds = nla_get_u32(attrs[LONGPIN_A_PIN_KINDS]);
-	if (!attrs[LONGPIN_A_PIN_UID])
-		return 0;
-	dump->by_uid = true;
-	return get_uid_attribute(attrs[LONGPIN_A_PIN_UID], &dump->reader, &dump->uid, extack);
+	return get_process_filter(attrs, &dump->reader, &dump->processes, extack);
 }
 
 static int start_pin_dump(struct netlink_callback *cb)
@@ -398,11 +390,7 @@ static bool matches(const struct dump *dump, const struct pinned_range *range)
 		return false;
 	if (dump->kinds && !(dump->kinds & range->kinds))
 		return false;
-	if (dump->by_uid && !uid_eq(dump->uid, range->maker.uid))
-		return false;
-	if (dump->only_pid && dump->only_pid != longpin_reader_pid(&dump->reader, &range->maker))
-		return false;
-	return longpin_reader_sees(&dump->reader, &range->maker);
+	return longpin_reader_wants(&dump->reader, &dump->processes, &range->maker);
 }
 
 static int dump_pin(const struct pinned_range *range, void *data)

@@ -69,6 +69,25 @@ bool longpin_reader_sees(const struct longpin_reader *reader, const struct longp
 }
 
 /**
+ * longpin_reader_wants - does what a process did pass the reader's filter?
+ * @reader: the reader
+ * @filter: what it wants to see
+ * @process: the process
+ *
+ * Return: whether it does, and the reader may see it.
+ */
+bool longpin_reader_wants(const struct longpin_reader *reader,
+			  const struct longpin_process_filter *filter,
+			  const struct longpin_process *process)
+{
+	if (filter->by_uid && !uid_eq(filter->uid, process->uid))
+		return false;
+	if (filter->pid && filter->pid != longpin_reader_pid(reader, process))
+		return false;
+	return longpin_reader_sees(reader, process);
+}
+
+/**
  * longpin_reader_pid - the pid of a process in the reader's terms
  * @reader: the reader
  * @process: the process

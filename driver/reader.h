@@ -24,11 +24,26 @@ struct longpin_reader {
 	bool sees_all;
 };
 
+/**
+ * struct longpin_process_filter - what a reader wants to see of what it may see
+ * @pid: only what the process of this pid does, in the reader's terms; 0 for any
+ * @by_uid: only what @uid's processes do
+ * @uid: the user
+ */
+struct longpin_process_filter {
+	u32 pid;
+	bool by_uid;
+	kuid_t uid;
+};
+
 void longpin_reader_init(struct longpin_reader *reader, struct sk_buff *request);
 void longpin_reader_exit(struct longpin_reader *reader);
 
 bool longpin_reader_sees(const struct longpin_reader *reader,
 			 const struct longpin_process *process);
+bool longpin_reader_wants(const struct longpin_reader *reader,
+			  const struct longpin_process_filter *filter,
+			  const struct longpin_process *process);
 u32 longpin_reader_pid(const struct longpin_reader *reader, const struct longpin_process *process);
 u32 longpin_reader_uid(const struct longpin_reader *reader, const struct longpin_process *process);
 
