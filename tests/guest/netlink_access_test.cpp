@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/netlink.h>
 #include <sched.h>
@@ -231,6 +232,13 @@ TEST_CASE("netlink access: root without capabilities sees what is root's alone")
 
 TEST_CASE("netlink access: a socket that another user opened shows nothing") {
     const two_users both;
+    // Nor what is nobody's but the privileged's to see, as what a set-uid program does.
+    in_child([&] {
+        if (::setresuid(ordinary_user, 0, 0) != 0) {
+            throw std::runtime_error("setresuid");
+        }
+        return both.device.must_pin(both.memory().data(), page);
+    });
     netlink_socket of_root;
     CHECK(as_ordinary_user([&] { return listing(of_root, LONGPIN_CMD_PIN_GET); }).all().empty());
     CHECK(
@@ -503,6 +511,52 @@ TEST_CASE("netlink access: an ordinary user doesn't see what is outside of its p
     CHECK(got.contexts.all().empty());
     CHECK(got.outer == ENOENT);
     CHECK(got.events == handles{got.own});
+}
+
+TEST_CASE("netlink access: namespaces are not kept by who asked from them") {
+    // There may be but few at once, so a few that are kept are too many.
+    static constexpr const char* limits[] = {"/proc/sys/user/max_user_namespaces",
+                                             "/proc/sys/user/max_pid_namespaces"};
+    std::vector<std::string> before;
+    for (const char* const limit : limits) {
+        before.push_back(read_line(limit));
+        REQUIRE(write_line(limit, "10") == 0);
+    }
+    const mapping memory = mapping::anonymous(page);
+    int rounds = 0;
+    for (bool entered = true; entered && rounds < 40; rounds++) {
+        child outer([&] {
+            // Those that are gone are freed a moment later.
+            if (!eventually([] { return ::unshare(CLONE_NEWUSER | CLONE_NEWPID) == 0; })) {
+                throw std::runtime_error("unshare");
+            }
+            child inner([&] {
+                const raw_device own(file(::open("/dev/longpin", O_RDWR | O_CLOEXEC)));
+                const pin_id id{context_of(own), own.must_pin(memory.data(), page)};
+                own.pin(nullptr, page); // refused, and told of
+                get_pin(id);
+                listing::of_pins();
+                listing::of_contexts();
+                netlink_socket().get(LONGPIN_CMD_CONTEXT_GET, {{LONGPIN_A_CONTEXT_ID, id.context}});
+                netlink_socket().send(longpin_request(LONGPIN_CMD_PIN_GET, NLM_F_DUMP).bytes());
+                // Here nobody has a uid.
+                const netlink_filters no_such{{LONGPIN_A_PIN_UID, 0}};
+                netlink_socket().dump(LONGPIN_CMD_PIN_GET, no_such);
+                netlink_socket events;
+                events.get(LONGPIN_CMD_SUBSCRIBE, no_such);
+                events.get(LONGPIN_CMD_SUBSCRIBE);
+                events.get(LONGPIN_CMD_SUBSCRIBE);
+            });
+            if (!inner.wait()) {
+                throw std::runtime_error("the inner child");
+            }
+        });
+        entered = outer.wait();
+    }
+    for (std::size_t i = 0; i < before.size(); i++) {
+        CHECK(write_line(limits[i], before[i]) == 0);
+    }
+    CHECK(rounds == 40);
 }
 
 TEST_CASE("netlink access: what a set-uid program does is not for the user who runs it") {

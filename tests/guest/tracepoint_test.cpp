@@ -16,6 +16,7 @@
 #include <sstream>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <thread>
 
 using namespace guest;
 
@@ -96,19 +97,29 @@ TEST_CASE("tracepoints tell of pins that are made, that end, and that are refuse
     // One recording, as trace-cmd takes its time.
     output_of("trace-cmd start -e 'longpin:*'");
     REQUIRE(device.call(LONGPIN_PIN, &pin) == 0);
-    REQUIRE(device.unpin(pin.out_handle) == 0);
+    const longpin_pin made = pin;
+    REQUIRE(device.unpin(made.out_handle) == 0);
     const pid_t pinner = as_ordinary_user([&] {
         device.must_pin(memory.data(), page);
         return ::getpid();
     });
     REQUIRE(device.pin(memory.data(), 8 * page, LONGPIN_PIN_DRY_RUN) == EFAULT); // is not told
     REQUIRE(device.pin(memory.data(), page, LONGPIN_PIN_DRY_RUN) == 0);
-    REQUIRE(device.pin(memory.data(), 8 * page, LONGPIN_PIN_WRITE) == EFAULT);
+    pin.length = 8 * page;
+    int err = 0;
+    std::thread([&] {
+        ::pthread_setname_np(::pthread_self(), "thread"); // the process is told
+        err = device.call(LONGPIN_PIN, &pin);
+    }).join();
+    REQUIRE(err == EFAULT);
     const pid_t refused = as_ordinary_user([&] {
         set_memlock_limit(2 * page);
-        return device.pin(memory.data(), 2 * page) == ENOMEM ? ::getpid() : 0;
+        return device.pin(memory.data(), 3 * page) == ENOMEM ? ::getpid() : 0;
     });
+    const std::string command = read_line("/proc/self/comm");
+    ::pthread_setname_np(::pthread_self(), "later");
     device.close();
+    ::pthread_setname_np(::pthread_self(), command.c_str());
     output_of("trace-cmd stop");
     const std::vector<facts> printed = events_in(output_of("trace-cmd show"));
     output_of("trace-cmd extract -o /tmp/longpin-trace.dat");
@@ -120,14 +131,14 @@ TEST_CASE("tracepoints tell of pins that are made, that end, and that are refuse
     facts by_root{
         {"event", "longpin_pin"},
         {"context", text(context)},
-        {"handle", text(pin.out_handle)},
+        {"handle", text(made.out_handle)},
         {"pid", text(::getpid())},
-        {"comm", read_line("/proc/self/comm")},
+        {"comm", command},
         {"uid", "0"},
         {"addr", hex(memory.data())},
         {"length", text(4 * page)},
         {"pages", "4"},
-        {"runs", text(pin.out_runs)},
+        {"runs", text(made.out_runs)},
         {"kinds", "anon|shmem"},
         {"flags", "write"},
         {"cookie", "0xfeed"},
@@ -135,7 +146,7 @@ TEST_CASE("tracepoints tell of pins that are made, that end, and that are refuse
         {"inode", text(status.st_ino)},
     };
     facts by_user = by_root;
-    for (const auto& [name, value] : facts{{"handle", text(pin.out_handle + 1)},
+    for (const auto& [name, value] : facts{{"handle", text(made.out_handle + 1)},
                                            {"pid", text(pinner)},
                                            {"uid", text(ordinary_user)},
                                            {"length", text(page)},
@@ -157,12 +168,12 @@ TEST_CASE("tracepoints tell of pins that are made, that end, and that are refuse
         {"event", "longpin_refuse"},
         {"context", text(context)},
         {"pid", text(::getpid())},
-        {"comm", read_line("/proc/self/comm")},
+        {"comm", command},
         {"uid", "0"},
         {"addr", hex(memory.data())},
         {"length", text(8 * page)},
         {"flags", "write"},
-        {"cookie", "0x0"},
+        {"cookie", "0xfeed"},
         {"errno", text(EFAULT)},
         {"reason", text(LONGPIN_REASON_HOLE)},
         {"bad_addr", hex(memory.at(6 * page))},
@@ -173,14 +184,15 @@ TEST_CASE("tracepoints tell of pins that are made, that end, and that are refuse
     facts limit = hole;
     for (const auto& [name, value] : facts{{"pid", text(refused)},
                                            {"uid", text(ordinary_user)},
-                                           {"length", text(2 * page)},
+                                           {"length", text(3 * page)},
                                            {"flags", ""},
+                                           {"cookie", "0x0"},
                                            {"errno", text(ENOMEM)},
                                            {"reason", text(LONGPIN_REASON_MEMLOCK)},
                                            {"bad_addr", "0x0"},
                                            {"limit", text(2 * page)},
                                            {"used", text(page)},
-                                           {"asked", text(2 * page)}}) {
+                                           {"asked", text(3 * page)}}) {
         limit[name] = value;
     }
     const std::vector<std::string> expected =

@@ -232,7 +232,11 @@ bool netlink_socket::receive(netlink_answer& answer) {
         } else {
             const auto generic = head<genlmsghdr>(payload);
             const netlink_message message{
-                header.nlmsg_type, generic.cmd, generic.version, header.nlmsg_seq,
+                header.nlmsg_type,
+                generic.cmd,
+                generic.version,
+                header.nlmsg_flags,
+                header.nlmsg_seq,
                 netlink_attributes(datagram, payload.subspan(sizeof(genlmsghdr)))};
             if (message.type != GENL_ID_CTRL && message.command >= LONGPIN_CMD_PINNED_NTF) {
                 events_.push_back(message);
@@ -275,8 +279,8 @@ std::optional<netlink_message> netlink_socket::event(int milliseconds) {
 }
 
 void netlink_socket::set_buffer(int bytes) const {
-    check(::setsockopt(descriptor(), SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)) == 0,
-          "SO_RCVBUF");
+    check(::setsockopt(descriptor(), SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) == 0,
+          "SO_RCVBUFFORCE");
 }
 
 netlink_request longpin_request(std::uint8_t command, std::uint16_t flags,

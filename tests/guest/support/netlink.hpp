@@ -55,6 +55,7 @@ struct netlink_message {
     std::uint16_t type = 0;
     std::uint8_t command = 0;
     std::uint8_t version = 0;
+    std::uint16_t flags = 0;
     std::uint32_t sequence = 0;
     netlink_attributes attributes;
 };
@@ -121,7 +122,7 @@ public:
     /// does.
     std::optional<netlink_message> event(int milliseconds = 20000);
 
-    /// How much may wait in the socket, in bytes.
+    /// How much may wait in the socket, in bytes. For root.
     void set_buffer(int bytes) const;
 
     /// How long a datagram may be. A dump is cut into datagrams by it.
