@@ -236,6 +236,11 @@ TEST_CASE("pinpin list --json has the facts of each pin as numbers") {
     CHECK(pins[1]["offset"] == 4 * MiB);
     CHECK(pins[1]["inode"] == status.st_ino);
     CHECK(pins[1]["kinds"] == json{"devdax"});
+
+    // A column that is asked for twice is a member once.
+    const run_result some = pinpin("list --json --handle 1 --columns handle,pin,handle");
+    CHECK(some.code == 0);
+    CHECK(some.output == "[\n  {\"handle\":1,\"pin\":\"" + pin_name(device, 1) + "\"}\n]\n");
 }
 
 TEST_CASE("pinpin list finds pins by every filter") {

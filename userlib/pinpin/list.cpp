@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <ostream>
@@ -76,11 +77,19 @@ pin_column_choice shown_columns(const list_arguments& arguments, bool as_json) {
                                                            "size", "kinds", "age",  "memory"};
     static constexpr std::array<std::string_view, 8> of_orphans{"pin",  "pid", "user",   "comm",
                                                                 "size", "age", "memory", "holders"};
-    if (!arguments.shown.columns.empty()) {
-        return arguments.shown.columns;
+    const pin_column_choice& wanted = arguments.shown.columns;
+    if (as_json && !wanted.empty()) {
+        pin_column_choice once; // as an object has each of its members
+        std::ranges::copy_if(wanted, std::back_inserter(once), [&](const pin_column* column) {
+            return std::ranges::find(once, column) == once.end();
+        });
+        return once;
     }
     if (as_json) {
         return fact_columns(arguments.which.orphans);
+    }
+    if (!wanted.empty()) {
+        return wanted;
     }
     return choose_columns(arguments.which.orphans ? of_orphans : usual);
 }
@@ -119,8 +128,7 @@ void print_as_json(std::ostream& out, const std::function<void(const visitor&)>&
                    const pin_column_choice& columns, pin_view& view) {
     const char* before = "[\n  ";
     for_each([&](const longpin::pin_record& pin) {
-        out << std::exchange(before, ",\n  ")
-            << to_json_line(to_json(pin_fields(pin, columns, view)));
+        out << std::exchange(before, ",\n  ") << to_json_line(to_json(pin, columns, view));
     });
     out << (*before == '[' ? "[]\n" : "\n]\n") << std::flush;
 }

@@ -144,11 +144,12 @@ std::string format_age(double seconds) {
 }
 
 json to_json(const record& fields) {
-    json result = json::object();
+    json::object_t members; // by operator[] each would be compared with all before it
+    members.reserve(fields.size());
     for (const field& one : fields) {
-        result[one.key] = one.value;
+        members.emplace_back(one.key, one.value);
     }
-    return result;
+    return members;
 }
 
 std::string to_table(const record& fields) {

@@ -54,7 +54,7 @@ failure describe(const std::exception& problem);
 /// {"error": {...}}; members that are not known are null.
 json to_json(const failure& what);
 
-/// One object, in the order of the fields.
+/// One object, in the order of the fields, whose keys are different.
 json to_json(const record& fields);
 
 /// What a table shows of a field.

@@ -198,6 +198,15 @@ record pin_fields(const pin_record& pin, const pin_column_choice& columns, pin_v
     return result;
 }
 
+json to_json(const pin_record& pin, const pin_column_choice& columns, pin_view& view) {
+    json::object_t members;
+    members.reserve(columns.size());
+    for (const pin_column* const column : columns) {
+        members.emplace_back(column->key, column->value(pin, view));
+    }
+    return members;
+}
+
 std::vector<listing::column> listing_columns(const pin_column_choice& columns) {
     std::vector<listing::column> result;
     for (const pin_column* const column : columns) {

@@ -59,8 +59,11 @@ pin_column_choice choose_columns(std::span<const std::string_view> keys);
 /// \param with_holders  also who has the context open
 pin_column_choice fact_columns(bool with_holders);
 
-/// A pin, as these columns tell it. What tables and JSON show of pins comes from here.
+/// A pin, as these columns tell it.
 record pin_fields(const longpin::pin_record& pin, const pin_column_choice& columns, pin_view& view);
+
+/// The same as an object, without the texts that only tables have. The columns are different.
+json to_json(const longpin::pin_record& pin, const pin_column_choice& columns, pin_view& view);
 
 /// The heads of a table of pins with these columns.
 std::vector<listing::column> listing_columns(const pin_column_choice& columns);

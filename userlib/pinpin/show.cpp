@@ -101,7 +101,7 @@ json pins_to_json(const std::vector<longpin::pin_record>& pins, pin_view& view) 
     const pin_column_choice columns = fact_columns(false);
     json result = json::array();
     for (const longpin::pin_record& pin : pins) {
-        result.push_back(to_json(pin_fields(pin, columns, view)));
+        result.push_back(to_json(pin, columns, view));
     }
     return result;
 }
@@ -114,7 +114,7 @@ int show_pin(session& session, const longpin::inventory& inventory, const target
     pin_view view;
     view.holders[which.context] = longpin::find_holders(which.context);
     if (session.json) {
-        print_json(session.out, to_json(pin_fields(*pin, fact_columns(true), view)));
+        print_json(session.out, to_json(*pin, fact_columns(true), view));
     } else {
         session.out << to_table(pin_fields(*pin, fact_columns(false), view));
         print_holders(session.out, which.context, view.holders[which.context]);
