@@ -38,9 +38,10 @@ void look_up(const Call& call, const Use& use) {
 } // namespace
 
 const std::string& user_names::of(uid_t uid) {
-    const auto [entry, is_new] = known_.try_emplace(uid, std::to_string(uid));
+    const auto [entry, is_new] = known_.try_emplace(uid);
     std::string& name = entry->second;
     if (is_new) {
+        name = std::to_string(uid);
         look_up([&](auto... buffer) { return ::getpwuid_r(uid, buffer...); },
                 [&](const passwd* found) {
                     if (found != nullptr) {

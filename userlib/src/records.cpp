@@ -177,7 +177,10 @@ std::optional<pin_record> read_pin(const pin_attributes& got) {
 
 std::optional<pin_record> read_held_pin(const pin_attributes& got) {
     std::optional<pin_record> pin = read_pin(got);
-    return pin && pin->handle != 0 ? pin : std::nullopt;
+    if (pin && pin->handle == 0) {
+        pin.reset();
+    }
+    return pin;
 }
 
 std::optional<refused_event> read_refused(const pin_attributes& got) {
