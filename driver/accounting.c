@@ -163,28 +163,17 @@ static int refuse_limit(struct longpin_refusal *why, u32 reason, unsigned long l
 	return -ENOMEM;
 }
 
-/**
- * longpin_charge - charge the current user and process for @pages
- * @charge: filled on success; undone by longpin_uncharge()
- * @pages: how many; not more than an address space has
- * @why: filled on refusal
- *
- * Return: 0, or -ENOMEM when a limit is met. Nothing is charged then.
- */
-int longpin_charge(struct longpin_charge *charge, unsigned long pages, struct longpin_refusal *why)
+/* Raise the counts by @pages, if their limits allow. */
+static int raise_counts(const struct longpin_charge *charge, unsigned long pages,
+			struct longpin_refusal *why)
 {
-	struct longpin_user *user = get_user_entry();
+	struct longpin_user *user = charge->user;
 	unsigned long limit, used;
 	int err;
 
-	if (!user)
-		return -ENOMEM;
-
 	limit = memlock_limit();
-	if (!raise_within(&user->user->locked_vm, pages, limit, &used)) {
-		err = refuse_limit(why, LONGPIN_REASON_MEMLOCK, limit, used, pages);
-		goto out_put;
-	}
+	if (!raise_within(&user->user->locked_vm, pages, limit, &used))
+		return refuse_limit(why, LONGPIN_REASON_MEMLOCK, limit, used, pages);
 	limit = page_limit(&max_user_pages);
 	if (!raise_within(&user->pages, pages, limit, &used)) {
 		err = refuse_limit(why, LONGPIN_REASON_MAX_USER_PAGES, limit, used, pages);
@@ -195,39 +184,95 @@ int longpin_charge(struct longpin_charge *charge, unsigned long pages, struct lo
 		err = refuse_limit(why, LONGPIN_REASON_MAX_PAGES, limit, used, pages);
 		goto out_lower_user;
 	}
-	longpin_mm_pinned_add(current->mm, pages);
-
-	mmgrab(current->mm);
-	charge->mm = current->mm;
-	charge->user = user;
-	charge->pages = pages;
+	longpin_mm_pinned_add(charge->mm, pages);
 	return 0;
 
 out_lower_user:
 	atomic_long_sub(pages, &user->pages);
 out_lower_memlock:
 	atomic_long_sub(pages, &user->user->locked_vm);
-out_put:
-	put_user_entry(user);
 	return err;
 }
 
 /**
- * longpin_uncharge - undo longpin_charge()
+ * longpin_charge - charge the current user and process for @pages
+ * @charge: filled on success; undone by longpin_uncharge()
+ * @pages: how many; not more than an address space has
+ * @why: filled on refusal
+ *
+ * Return: 0, or -ENOMEM when a limit is met. Nothing is charged then.
+ */
+int longpin_charge(struct longpin_charge *charge, unsigned long pages, struct longpin_refusal *why)
+{
+	int err;
+
+	charge->user = get_user_entry();
+	if (!charge->user)
+		return -ENOMEM;
+	charge->mm = current->mm;
+	err = raise_counts(charge, pages, why);
+	if (err) {
+		put_user_entry(charge->user);
+		charge->user = NULL;
+		return err;
+	}
+	mmgrab(charge->mm);
+	charge->pages = pages;
+	return 0;
+}
+
+/**
+ * longpin_charge_more - charge for more pages of the same pin
+ * @charge: from longpin_charge(), in the same process
+ * @pages: how many
+ * @why: filled on refusal
+ *
+ * The user who paid so far pays, within the limits of the current process.
+ *
+ * Return: 0, or -ENOMEM when a limit is met. Nothing more is charged then.
+ */
+int longpin_charge_more(struct longpin_charge *charge, unsigned long pages,
+			struct longpin_refusal *why)
+{
+	int err = raise_counts(charge, pages, why);
+
+	if (!err)
+		charge->pages += pages;
+	return err;
+}
+
+/**
+ * longpin_uncharge_to - undo a part of longpin_charge()
  * @charge: what to undo
+ * @pages: how many stay charged
+ *
+ * Any task may call this. Where there are leases it doesn't sleep.
+ */
+void longpin_uncharge_to(struct longpin_charge *charge, unsigned long pages)
+{
+	unsigned long excess = charge->pages - pages;
+
+	longpin_mm_pinned_add(charge->mm, -(long)excess);
+	atomic_long_sub(excess, &all_pages);
+	atomic_long_sub(excess, &charge->user->pages);
+	atomic_long_sub(excess, &charge->user->user->locked_vm);
+	charge->pages = pages;
+}
+
+/**
+ * longpin_uncharge - undo longpin_charge()
+ * @charge: what to undo; nothing if it was never charged
  *
  * Any task may call this, the pinner may be gone. May sleep.
  */
 void longpin_uncharge(struct longpin_charge *charge)
 {
-	longpin_mm_pinned_add(charge->mm, -(long)charge->pages);
-	atomic_long_sub(charge->pages, &all_pages);
-	atomic_long_sub(charge->pages, &charge->user->pages);
-	atomic_long_sub(charge->pages, &charge->user->user->locked_vm);
-
+	if (!charge->user)
+		return;
+	longpin_uncharge_to(charge, 0);
 	mmdrop(charge->mm);
 	put_user_entry(charge->user);
-	charge->pages = 0;
+	charge->user = NULL;
 }
 
 /**

@@ -11,10 +11,10 @@ struct mm_struct;
 
 /**
  * struct longpin_charge - who pays for the pages of a pin
- * @user: the user who pays; a reference is held
+ * @user: the user who pays; a reference is held; NULL when nothing was ever charged
  * @mm: whose pinned_vm (VmPin) counts them; a reference on the struct is held,
  *	not on the address space, which may be gone when the charge is undone
- * @pages: how many; 0 when nothing is charged
+ * @pages: how many
  *
  * Release uses these and never current: the pin may end in another process.
  */
@@ -25,6 +25,9 @@ struct longpin_charge {
 };
 
 int longpin_charge(struct longpin_charge *charge, unsigned long pages, struct longpin_refusal *why);
+int longpin_charge_more(struct longpin_charge *charge, unsigned long pages,
+			struct longpin_refusal *why);
+void longpin_uncharge_to(struct longpin_charge *charge, unsigned long pages);
 void longpin_uncharge(struct longpin_charge *charge);
 void longpin_accounting_info(struct longpin_info *info);
 

@@ -23,6 +23,7 @@ static void free_context(struct kref *ref)
 {
 	struct longpin_context *context = container_of(ref, struct longpin_context, ref);
 
+	longpin_event_queue_destroy(&context->events);
 	longpin_table_destroy(&context->pins);
 	longpin_process_forget(&context->opener);
 	kfree(context);
@@ -41,6 +42,7 @@ struct longpin_context *longpin_context_open(void)
 		return ERR_PTR(-ENOMEM);
 	kref_init(&context->ref);
 	longpin_table_init(&context->pins);
+	longpin_event_queue_init(&context->events);
 	longpin_process_note(&context->opener);
 	context->opened = ktime_to_ns(ktime_get_boottime());
 
@@ -111,6 +113,15 @@ struct longpin_context *longpin_context_next(int *id)
 		kref_get(&context->ref);
 	mutex_unlock(&contexts_lock);
 	return context;
+}
+
+/**
+ * longpin_context_get - take a reference
+ * @context: the context
+ */
+void longpin_context_get(struct longpin_context *context)
+{
+	kref_get(&context->ref);
 }
 
 /**

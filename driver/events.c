@@ -10,6 +10,9 @@
  * It is put into the subscriber's socket, of which we hold a reference, and not sent to the
  * socket's address: a moment after the socket was closed that may be somebody else's.
  *
+ * Revocations are told by those who can't wait. So they go into a ring of a fixed size first, and
+ * somebody else sends them.
+ *
  * A socket that is too slow loses events, and its next read fails with ENOBUFS. A subscriber can
  * also tell by the sequence number in the header, which counts the events that it should have had.
  *
@@ -27,6 +30,7 @@
 #include <linux/slab.h>
 #include <linux/srcu.h>
 #include <linux/user_namespace.h>
+#include <linux/workqueue.h>
 #include <net/genetlink.h>
 #include <net/net_namespace.h>
 #include <net/sock.h>
@@ -78,23 +82,25 @@ static DEFINE_MUTEX(subscribers_lock);	    /* to change the list */
 static struct srcu_struct subscribers_srcu; /* to walk it */
 
 /**
- * struct longpin_event - something to be told
+ * struct news - something to be told
  * @cmd: LONGPIN_CMD_*_NTF
- * @time: when, in nanoseconds since 1970
+ * @time: when, in nanoseconds since 1970; 0 for now
  * @process: who did it
  * @range: the pin; NULL for a request that was refused
  * @cause: LONGPIN_CAUSE_*, or 0
+ * @change: what was taken back, or NULL
  * @context: where the request came from, as are those below
  * @request: what was asked for
  * @err: what the process was told
  * @why: the reason
  */
-struct longpin_event {
+struct news {
 	u8 cmd;
 	u64 time;
 	const struct longpin_process *process;
-	const struct pinned_range *range;
+	struct pinned_range *range;
 	u32 cause;
+	const struct longpin_change *change;
 	const struct longpin_context *context;
 	const struct longpin_pin *request;
 	int err;
@@ -102,23 +108,28 @@ struct longpin_event {
 };
 
 static int put_event(struct sk_buff *skb, const struct longpin_reader *reader,
-		     const struct longpin_event *event)
+		     const struct news *news)
 {
-	if (nla_put_u64_64bit(skb, LONGPIN_A_PIN_TIME, event->time, LONGPIN_A_PIN_PAD))
+	if (nla_put_u64_64bit(skb, LONGPIN_A_PIN_TIME, news->time, LONGPIN_A_PIN_PAD))
 		return -EMSGSIZE;
-	if (event->cause && nla_put_u32(skb, LONGPIN_A_PIN_CAUSE, event->cause))
+	if (news->cause && nla_put_u32(skb, LONGPIN_A_PIN_CAUSE, news->cause))
 		return -EMSGSIZE;
-	if (event->range)
-		return longpin_put_pin(skb, reader, event->range);
-	return longpin_put_refused(skb, reader, event->context, event->process, event->request,
-				   event->err, event->why);
+	if (news->change && (nla_put_u64_64bit(skb, LONGPIN_A_PIN_CHANGED_OFFSET,
+					       news->change->offset, LONGPIN_A_PIN_PAD) ||
+			     nla_put_u64_64bit(skb, LONGPIN_A_PIN_CHANGED_LENGTH,
+					       news->change->length, LONGPIN_A_PIN_PAD)))
+		return -EMSGSIZE;
+	if (news->range)
+		return longpin_put_pin(skb, reader, news->range);
+	return longpin_put_refused(skb, reader, news->context, news->process, news->request,
+				   news->err, news->why);
 }
 
 /* The event as a message, or NULL without memory. */
-static struct sk_buff *event_message(const struct longpin_event *event, u32 portid, u32 seq,
+static struct sk_buff *event_message(const struct news *news, u32 portid, u32 seq,
 				     const struct longpin_reader *reader)
 {
-	const struct longpin_file *file = event->range ? event->range->file : NULL;
+	const struct longpin_file *file = news->range ? news->range->file : NULL;
 	struct sk_buff *skb;
 	void *header;
 
@@ -126,8 +137,8 @@ static struct sk_buff *event_message(const struct longpin_event *event, u32 port
 	skb = genlmsg_new(EVENT_BYTES + (file ? strlen(file->path) : 0), GFP_KERNEL);
 	if (!skb)
 		return NULL;
-	header = genlmsg_put(skb, portid, seq, &longpin_family, 0, event->cmd);
-	if (WARN_ON_ONCE(!header || put_event(skb, reader, event))) {
+	header = genlmsg_put(skb, portid, seq, &longpin_family, 0, news->cmd);
+	if (WARN_ON_ONCE(!header || put_event(skb, reader, news))) {
 		nlmsg_free(skb);
 		return NULL;
 	}
@@ -135,14 +146,20 @@ static struct sk_buff *event_message(const struct longpin_event *event, u32 port
 	return skb;
 }
 
-static void tell_subscriber(struct subscriber *subscriber, const struct longpin_event *event)
+static void lost_one(struct sock *sk)
+{
+	sk->sk_err = ENOBUFS;
+	sk->sk_error_report(sk);
+}
+
+static void tell_subscriber(struct subscriber *subscriber, const struct news *news)
 {
 	struct sock *sk = subscriber->sk;
 	struct sk_buff *skb;
 	int err = -ENOBUFS;
 
 	mutex_lock(&subscriber->lock);
-	skb = event_message(event, subscriber->portid, ++subscriber->sent, &subscriber->reader);
+	skb = event_message(news, subscriber->portid, ++subscriber->sent, &subscriber->reader);
 	if (skb)
 		err = sock_queue_rcv_skb(sk, skb);
 	mutex_unlock(&subscriber->lock);
@@ -150,13 +167,11 @@ static void tell_subscriber(struct subscriber *subscriber, const struct longpin_
 	if (!err)
 		return;
 	kfree_skb(skb);
-	if (err != -EPERM) { /* that is the socket's own filter */
-		sk->sk_err = ENOBUFS;
-		sk->sk_error_report(sk);
-	}
+	if (err != -EPERM) /* that is the socket's own filter */
+		lost_one(sk);
 }
 
-static void tell_subscribers(const struct longpin_event *event)
+static void tell_subscribers(const struct news *news)
 {
 	struct subscriber *subscriber;
 	int section;
@@ -164,8 +179,8 @@ static void tell_subscribers(const struct longpin_event *event)
 	section = srcu_read_lock(&subscribers_srcu);
 	list_for_each_entry_srcu(subscriber, &subscribers, node,
 				 srcu_read_lock_held(&subscribers_srcu)) {
-		if (longpin_reader_wants(&subscriber->reader, &subscriber->wanted, event->process))
-			tell_subscriber(subscriber, event);
+		if (longpin_reader_wants(&subscriber->reader, &subscriber->wanted, news->process))
+			tell_subscriber(subscriber, news);
 	}
 	srcu_read_unlock(&subscribers_srcu, section);
 }
@@ -175,18 +190,37 @@ static int refuse_unprivileged(struct sock *sk, struct sk_buff *skb, void *data)
 	return !file_ns_capable(sk->sk_socket->file, &init_user_ns, CAP_SYS_ADMIN);
 }
 
-static void tell_group(const struct longpin_event *event)
+static void tell_group(const struct news *news)
 {
 	static const struct longpin_reader everybody = {
 		.pid_ns = &init_pid_ns,
 		.user_ns = &init_user_ns,
 		.sees_all = true,
 	};
-	struct sk_buff *skb = event_message(event, 0, 0, &everybody);
+	struct sk_buff *skb = event_message(news, 0, 0, &everybody);
 
 	if (skb)
 		longpin_multicast(&longpin_family, skb, refuse_unprivileged);
 	else
+		genl_set_err(&longpin_family, &init_net, 0, 0, -ENOBUFS);
+}
+
+/* Something could not be told: let everybody know that. */
+static void lose(void)
+{
+	struct subscriber *subscriber;
+	int section;
+
+	section = srcu_read_lock(&subscribers_srcu);
+	list_for_each_entry_srcu(subscriber, &subscribers, node,
+				 srcu_read_lock_held(&subscribers_srcu)) {
+		mutex_lock(&subscriber->lock);
+		subscriber->sent++;
+		mutex_unlock(&subscriber->lock);
+		lost_one(subscriber->sk);
+	}
+	srcu_read_unlock(&subscribers_srcu, section);
+	if (longpin_group_has_listeners())
 		genl_set_err(&longpin_family, &init_net, 0, 0, -ENOBUFS);
 }
 
@@ -195,28 +229,29 @@ static bool anybody_listens(void)
 	return !list_empty(&subscribers) || longpin_group_has_listeners();
 }
 
-static void send_event(struct longpin_event *event)
+static void send_news(struct news *news)
 {
-	event->time = ktime_get_real_ns();
-	tell_subscribers(event);
+	if (!news->time)
+		news->time = ktime_get_real_ns();
+	tell_subscribers(news);
 	if (longpin_group_has_listeners())
-		tell_group(event);
+		tell_group(news);
 }
 
 /**
  * longpin_send_pinned - tell that a pin was made
  * @range: the pin
  */
-void longpin_send_pinned(const struct pinned_range *range)
+void longpin_send_pinned(struct pinned_range *range)
 {
-	struct longpin_event event = {
+	struct news news = {
 		.cmd = LONGPIN_CMD_PINNED_NTF,
 		.process = &range->maker,
 		.range = range,
 	};
 
 	if (anybody_listens())
-		send_event(&event);
+		send_news(&news);
 }
 
 /**
@@ -224,9 +259,9 @@ void longpin_send_pinned(const struct pinned_range *range)
  * @range: the pin, which may have been released
  * @cause: LONGPIN_CAUSE_*
  */
-void longpin_send_unpinned(const struct pinned_range *range, u32 cause)
+void longpin_send_unpinned(struct pinned_range *range, u32 cause)
 {
-	struct longpin_event event = {
+	struct news news = {
 		.cmd = LONGPIN_CMD_UNPINNED_NTF,
 		.process = &range->maker,
 		.range = range,
@@ -234,7 +269,7 @@ void longpin_send_unpinned(const struct pinned_range *range, u32 cause)
 	};
 
 	if (anybody_listens())
-		send_event(&event);
+		send_news(&news);
 }
 
 /**
@@ -248,7 +283,7 @@ void longpin_send_refused(const struct longpin_context *context, const struct lo
 			  int err, const struct longpin_refusal *why)
 {
 	struct longpin_process process;
-	struct longpin_event event = {
+	struct news news = {
 		.cmd = LONGPIN_CMD_REFUSED_NTF,
 		.process = &process,
 		.context = context,
@@ -259,9 +294,120 @@ void longpin_send_refused(const struct longpin_context *context, const struct lo
 
 	if (anybody_listens()) {
 		longpin_process_note(&process);
-		send_event(&event);
+		send_news(&news);
 		longpin_process_forget(&process);
 	}
+}
+
+/**
+ * longpin_send_repinned - tell that a lease got pages again
+ * @range: the pin
+ */
+void longpin_send_repinned(struct pinned_range *range)
+{
+	struct news news = {
+		.cmd = LONGPIN_CMD_REPINNED_NTF,
+		.process = &range->maker,
+		.range = range,
+	};
+
+	if (anybody_listens())
+		send_news(&news);
+}
+
+/**
+ * struct revocation - pages that were taken back, to be told
+ * @range: the pin; a reference is held
+ * @cause: LONGPIN_CAUSE_*
+ * @change: what was taken back
+ * @time: when, in nanoseconds since 1970
+ */
+struct revocation {
+	struct pinned_range *range;
+	u32 cause;
+	struct longpin_change change;
+	u64 time;
+};
+
+static void send_revocations(struct work_struct *work);
+
+#define RING_REVOCATIONS 256U
+static struct revocation revocations[RING_REVOCATIONS];
+static unsigned int revocations_first, revocations_count;
+static bool revocations_lost;		  /* behind those in the ring, which was full */
+static DEFINE_SPINLOCK(revocations_lock); /* a leaf, for those above */
+static DECLARE_WORK(revocations_work, send_revocations);
+
+/* Take one out of the ring. If there is none, *lost tells whether some had no room. */
+static bool next_revocation(struct revocation *next, bool *lost)
+{
+	bool found;
+
+	spin_lock(&revocations_lock);
+	found = revocations_count;
+	if (found) {
+		*next = revocations[revocations_first];
+		revocations_first = (revocations_first + 1) % RING_REVOCATIONS;
+		revocations_count--;
+	} else {
+		*lost = revocations_lost;
+		revocations_lost = false;
+	}
+	spin_unlock(&revocations_lock);
+	return found;
+}
+
+static void send_revocations(struct work_struct *work)
+{
+	struct revocation next;
+	bool lost;
+
+	while (next_revocation(&next, &lost)) {
+		struct news news = {
+			.cmd = LONGPIN_CMD_REVOKED_NTF,
+			.time = next.time,
+			.process = &next.range->maker,
+			.range = next.range,
+			.cause = next.cause,
+			.change = &next.change,
+		};
+
+		send_news(&news);
+		pinned_range_put(next.range);
+		cond_resched();
+	}
+	if (lost)
+		lose();
+}
+
+/**
+ * longpin_send_revoked - tell that pages of a lease were taken back
+ * @range: the pin
+ * @cause: LONGPIN_CAUSE_*
+ * @change: what was taken back
+ *
+ * Doesn't sleep: it is told a moment later.
+ */
+void longpin_send_revoked(struct pinned_range *range, u32 cause,
+			  const struct longpin_change *change)
+{
+	struct revocation *fresh;
+
+	if (!anybody_listens())
+		return;
+	spin_lock(&revocations_lock);
+	if (revocations_count < RING_REVOCATIONS) {
+		fresh = &revocations[(revocations_first + revocations_count++) % RING_REVOCATIONS];
+		pinned_range_get(range);
+		fresh->range = range;
+		fresh->cause = cause;
+		fresh->change = *change;
+		fresh->time = ktime_get_real_ns();
+	} else {
+		revocations_lost = true;
+	}
+	spin_unlock(&revocations_lock);
+	schedule_work(&revocations_work);
 }
 
 static void free_subscriber(struct subscriber *subscriber)
@@ -384,6 +530,16 @@ int longpin_events_init(void)
 	if (err)
 		cleanup_srcu_struct(&subscribers_srcu);
 	return err;
+}
+
+/**
+ * longpin_events_finish - send what has yet to be sent
+ *
+ * Nothing more happens.
+ */
+void longpin_events_finish(void)
+{
+	flush_work(&revocations_work);
 }
 
 /**

@@ -10,12 +10,14 @@
 #include <linux/backing-dev.h>
 #include <linux/capability.h>
 #include <linux/errno.h>
+#include <linux/eventfd.h>
 #include <linux/fs.h>
 #include <linux/highmem.h>
 #include <linux/hugetlb.h>
 #include <linux/magic.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
+#include <linux/mmu_notifier.h>
 #include <linux/rculist.h>
 #include <linux/sched/mm.h>
 #include <linux/uaccess.h>
@@ -157,6 +159,35 @@ static inline void longpin_unpin_range(struct page *first, unsigned long nr, boo
 #endif
 }
 
+/* Mark pages dirty that a mapping holds, without their lock, as the kernel does when it unmaps them. */
+static inline void longpin_mark_dirty(struct page *first, unsigned long nr)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr; i++) {
+#ifdef LONGPIN_HAVE_FOLIO
+		folio_mark_dirty(page_folio(nth_page(first, i)));
+#else
+		set_page_dirty(compound_head(nth_page(first, i)));
+#endif
+	}
+}
+
+/*
+ * Pin one page of the current process that get_user_pages' fast variant doesn't take. The mmap lock
+ * is held, and is still held on return. Returns 1, or an errno.
+ */
+static inline long longpin_gup_one(unsigned long addr, unsigned int gup_flags, struct page **page)
+{
+#if defined(LONGPIN_HAVE_PIN_USER_PAGES_VMAS)
+	return pin_user_pages(addr, 1, gup_flags, page, NULL);
+#elif defined(LONGPIN_HAVE_PIN_USER_PAGES)
+	return pin_user_pages(addr, 1, gup_flags, page);
+#else
+	return -EOPNOTSUPP; /* there are no leases here, and so no need */
+#endif
+}
+
 /*
  * Take plain references on the pages of the current process from @start on that
  * its page tables hold now. Never sleeps, never faults. Returns how many, maybe 0.
@@ -201,6 +232,35 @@ static inline struct dev_pagemap *longpin_get_dev_pagemap(unsigned long pfn)
 	return get_dev_pagemap(pfn);
 #else
 	return get_dev_pagemap(pfn, NULL);
+#endif
+}
+
+/* One more reference on a pagemap, on which one is held. */
+static inline void longpin_get_pgmap_again(struct dev_pagemap *pgmap)
+{
+#ifdef LONGPIN_HAVE_PGMAP_REF_EMBEDDED
+	percpu_ref_get(&pgmap->ref);
+#else
+	percpu_ref_get(pgmap->ref);
+#endif
+}
+
+static inline void longpin_eventfd_signal(struct eventfd_ctx *eventfd)
+{
+#ifdef LONGPIN_HAVE_EVENTFD_SIGNAL_ONE_ARG
+	eventfd_signal(eventfd);
+#else
+	eventfd_signal(eventfd, 1);
+#endif
+}
+
+static inline void longpin_change_vm_flags(struct vm_area_struct *vma, unsigned long set,
+					   unsigned long clear)
+{
+#ifdef LONGPIN_HAVE_VM_FLAGS_MOD
+	vm_flags_mod(vma, set, clear);
+#else
+	vma->vm_flags = (vma->vm_flags | set) & ~clear;
 #endif
 }
 
@@ -291,21 +351,22 @@ static inline bool longpin_is_file_cache(struct page *page)
 #endif
 }
 
+/* Nobody sleeps until it is unmapped again. */
 static inline void *longpin_kmap(struct page *page)
 {
 #ifdef LONGPIN_HAVE_KMAP_LOCAL_PAGE
 	return kmap_local_page(page);
 #else
-	return kmap(page);
+	return kmap_atomic(page);
 #endif
 }
 
-static inline void longpin_kunmap(struct page *page, void *kaddr)
+static inline void longpin_kunmap(void *kaddr)
 {
 #ifdef LONGPIN_HAVE_KMAP_LOCAL_PAGE
 	kunmap_local(kaddr);
 #else
-	kunmap(page);
+	kunmap_atomic(kaddr);
 #endif
 }
 

@@ -6,11 +6,13 @@
  * numbers would not do.
  */
 #include <linux/backing-dev.h>
+#include <linux/eventfd.h>
 #include <linux/fs.h>
 #include <linux/highmem.h>
 #include <linux/hugetlb.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
+#include <linux/mmu_notifier.h>
 #include <linux/uaccess.h>
 #include <net/genetlink.h>
 
@@ -61,6 +63,21 @@ int probe(struct mm_struct *mm, struct page **pages)
 	return !file_user_path(NULL) || !file_user_inode(NULL);
 #elif defined(PROBE_BROADCAST_FILTERED)		  /* until 5.17, and since 6.6 */
 	return netlink_broadcast_filtered(NULL, NULL, 0, 0, GFP_KERNEL, NULL, NULL);
+#elif defined(PROBE_INTERVAL_NOTIFIER)		  /* 5.5, with CONFIG_MMU_NOTIFIER */
+	return mmu_interval_read_begin(NULL);
+#elif defined(PROBE_PIN_USER_PAGES_VMAS)	  /* 5.6 to 6.4 */
+	return pin_user_pages(0, 1, FOLL_WRITE, pages, NULL);
+#elif defined(PROBE_PIN_USER_PAGES)		  /* 6.5 */
+	return pin_user_pages(0, 1, FOLL_WRITE, pages);
+#elif defined(PROBE_PGMAP_REF_EMBEDDED)		  /* 5.17 */
+	percpu_ref_get(&((struct dev_pagemap *)pages)->ref);
+	return 0;
+#elif defined(PROBE_EVENTFD_SIGNAL_ONE_ARG)	  /* 6.8 */
+	eventfd_signal(NULL);
+	return 0;
+#elif defined(PROBE_VM_FLAGS_MOD)		  /* 6.3 */
+	vm_flags_mod((struct vm_area_struct *)pages, VM_DONTCOPY, VM_MAYWRITE);
+	return 0;
 #else
 #error "kernel_probes.sh names a probe that is not here"
 #endif

@@ -16,11 +16,11 @@
 #include <linux/ktime.h>
 
 #include <linux/longpin.h>
-#include <linux/longpin_netlink.h>
 
 #include "accounting.h"
 #include "context.h"
 #include "kernel_compat.h"
+#include "lease.h"
 #include "netlink.h"
 #include "notes.h"
 #include "pin.h"
@@ -28,7 +28,8 @@
 #include "refusal.h"
 #include "statistics.h"
 
-#define PIN_FLAGS (LONGPIN_PIN_WRITE | LONGPIN_PIN_DRY_RUN)
+#define PIN_FLAGS \
+	(LONGPIN_PIN_WRITE | LONGPIN_PIN_DRY_RUN | LONGPIN_PIN_LEASE | LONGPIN_PIN_EVENTFD)
 
 static ushort device_mode = 0600;
 module_param(device_mode, ushort, 0444);
@@ -49,6 +50,8 @@ struct longpin_call {
 		struct longpin_query query;
 		struct longpin_copy copy;
 		struct longpin_extents extents;
+		struct longpin_repin repin;
+		struct longpin_let_go let_go;
 	} args;
 	void __user *user;
 	size_t size;
@@ -67,9 +70,12 @@ static int ioctl_info(struct longpin_context *context, struct longpin_call *call
 		return -EINVAL;
 
 	info->out_pin_flags = PIN_FLAGS;
+	if (!longpin_can_lease())
+		info->out_pin_flags &= ~(LONGPIN_PIN_LEASE | LONGPIN_PIN_EVENTFD);
 	info->out_page_size = PAGE_SIZE;
 	longpin_accounting_info(info);
 	longpin_table_info(&context->pins, info);
+	longpin_lease_info(info);
 	memset(info->out_version, 0, sizeof(info->out_version));
 	strscpy(info->out_version, LONGPIN_VERSION, sizeof(info->out_version));
 	return answer(call);
@@ -85,7 +91,7 @@ static int validate_pin(const struct longpin_pin *pin, struct longpin_refusal *w
 		return longpin_refuse(why, -EINVAL, LONGPIN_REASON_ZERO_LENGTH);
 	if (pin->addr + (pin->length - 1) < pin->addr)
 		return longpin_refuse(why, -EINVAL, LONGPIN_REASON_WRAPS);
-	return 0;
+	return longpin_lease_check(pin, why);
 }
 
 /* Make the pin, answer, and publish it. On failure nothing is left but *why. */
@@ -93,6 +99,7 @@ static int do_pin(struct longpin_context *context, struct longpin_call *call,
 		  struct longpin_refusal *why)
 {
 	struct longpin_pin *pin = &call->args.pin;
+	struct longpin_footprint footprint;
 	u64 started = ktime_get_ns();
 	struct pinned_range *range;
 	int err, handle;
@@ -100,25 +107,22 @@ static int do_pin(struct longpin_context *context, struct longpin_call *call,
 	handle = longpin_table_reserve(&context->pins, why);
 	if (handle < 0)
 		return handle;
-	range = pinned_range_create(pin, why);
+	range = pinned_range_create(context, handle, pin, why);
 	if (IS_ERR(range)) {
 		err = PTR_ERR(range);
 		goto out_remove;
 	}
-	range->context = context->id;
-	range->handle = handle;
-
-	pin->out_kinds = range->kinds;
-	pin->out_pages = range->footprint.pages;
-	pin->out_runs = range->footprint.runs;
-	pin->out_bookkeeping = range->footprint.bookkeeping;
+	pinned_range_footprint(range, &footprint, &pin->out_kinds);
+	pin->out_pages = footprint.pages;
+	pin->out_runs = footprint.runs;
+	pin->out_bookkeeping = footprint.bookkeeping;
 	if (!(pin->flags & LONGPIN_PIN_DRY_RUN))
 		pin->out_handle = handle;
 	err = answer(call);
 	if (err || pin->flags & LONGPIN_PIN_DRY_RUN)
 		goto out_release;
 
-	longpin_note_pinned(range, ktime_get_ns() - started);
+	pinned_range_announce(range, ktime_get_ns() - started);
 	longpin_table_publish(&context->pins, range);
 	return 0;
 
@@ -126,7 +130,7 @@ out_release:
 	pinned_range_release(range);
 	pinned_range_put(range);
 out_remove:
-	longpin_table_remove(&context->pins, handle);
+	longpin_table_remove(&context->pins, handle, NULL);
 	return err;
 }
 
@@ -171,28 +175,14 @@ static int ioctl_unpin(struct longpin_context *context, struct longpin_call *cal
 {
 	const struct longpin_unpin *unpin = &call->args.unpin;
 	struct pinned_range *range;
-	int err = 0;
+	int err;
 
 	if (unpin->flags || unpin->__reserved)
 		return -EINVAL;
 	range = longpin_table_get(&context->pins, unpin->handle);
 	if (!range)
 		return -ENOENT;
-
-	if (down_write_killable(&range->sem)) {
-		err = -EINTR;
-		goto out_put;
-	}
-	if (range->released) {
-		err = -ENOENT;
-	} else {
-		longpin_table_remove(&context->pins, unpin->handle);
-		pinned_range_end(range, LONGPIN_CAUSE_UNPIN);
-	}
-	up_write(&range->sem);
-	if (!err)
-		pinned_range_put(range); /* the table's reference */
-out_put:
+	err = pinned_range_unpin(range);
 	pinned_range_put(range);
 	return err;
 }
@@ -247,6 +237,49 @@ static int ioctl_extents(struct longpin_context *context, struct longpin_call *c
 	return err ? err : answer(call);
 }
 
+static int ioctl_repin(struct longpin_context *context, struct longpin_call *call)
+{
+	struct longpin_repin *repin = &call->args.repin;
+	struct longpin_refusal why = {};
+	struct pinned_range *range;
+	int err;
+
+	if (repin->flags)
+		return -EINVAL;
+	repin->out_repinned = 0;
+	repin->out_pages = 0;
+	range = longpin_table_get(&context->pins, repin->handle);
+	if (!range)
+		return -ENOENT;
+	err = pinned_range_repin(range, repin, &why);
+	pinned_range_put(range);
+
+	repin->out_reason = why.reason;
+	repin->out_bad_addr = why.bad_addr;
+	repin->out_limit = why.limit;
+	repin->out_used = why.used;
+	repin->out_asked = why.asked;
+	/* The pages that it has again are held, even if that can't be delivered. */
+	return answer(call) && !err ? -EFAULT : err;
+}
+
+static int ioctl_let_go(struct longpin_context *context, struct longpin_call *call)
+{
+	struct longpin_let_go *let_go = &call->args.let_go;
+	struct pinned_range *range;
+	int err;
+
+	if (let_go->flags || let_go->__reserved)
+		return -EINVAL;
+	let_go->out_pages = 0;
+	range = longpin_table_get(&context->pins, let_go->handle);
+	if (!range)
+		return -ENOENT;
+	err = pinned_range_let_go(range, let_go);
+	pinned_range_put(range);
+	return err ? err : answer(call);
+}
+
 /**
  * struct longpin_op - one ioctl
  * @cmd: its number
@@ -276,6 +309,8 @@ static const struct longpin_op ops[] = {
 	OP(LONGPIN_QUERY, ioctl_query, struct longpin_query, __reserved),
 	OP(LONGPIN_COPY, ioctl_copy, struct longpin_copy, buffer),
 	OP(LONGPIN_EXTENTS, ioctl_extents, struct longpin_extents, out_next),
+	OP(LONGPIN_REPIN, ioctl_repin, struct longpin_repin, out_asked),
+	OP(LONGPIN_LET_GO, ioctl_let_go, struct longpin_let_go, out_pages),
 };
 
 static long longpin_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
@@ -336,16 +371,41 @@ static int longpin_release(struct inode *inode, struct file *file)
 static void longpin_show_fdinfo(struct seq_file *to, struct file *file)
 {
 	struct longpin_context *context = file->private_data;
-	const struct longpin_table_totals totals = longpin_table_totals(&context->pins);
 
-	seq_printf(to, "longpin-context:\t%d\nlongpin-pins:\t%llu\nlongpin-pages:\t%llu\n",
-		   context->id, totals.pins, totals.pages);
+	seq_printf(to, "longpin-context:\t%d\nlongpin-pins:\t%lu\nlongpin-pages:\t%lld\n",
+		   context->id, longpin_table_pins(&context->pins),
+		   (s64)atomic64_read(&context->pins.pages));
+}
+
+static ssize_t longpin_read(struct file *file, char __user *buffer, size_t bytes, loff_t *offset)
+{
+	struct longpin_context *context = file->private_data;
+
+	return longpin_event_queue_read(&context->events, buffer, bytes,
+					file->f_flags & O_NONBLOCK);
+}
+
+static __poll_t longpin_poll(struct file *file, poll_table *table)
+{
+	struct longpin_context *context = file->private_data;
+
+	return longpin_event_queue_poll(&context->events, file, table);
+}
+
+static int longpin_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct longpin_context *context = file->private_data;
+
+	return longpin_event_queue_mmap(&context->events, vma);
 }
 
 static const struct file_operations longpin_fops = {
 	.owner = THIS_MODULE,
 	.open = longpin_open,
 	.release = longpin_release,
+	.read = longpin_read,
+	.poll = longpin_poll,
+	.mmap = longpin_mmap,
 	.show_fdinfo = longpin_show_fdinfo,
 	.unlocked_ioctl = longpin_ioctl,
 #ifdef CONFIG_COMPAT

@@ -17,6 +17,14 @@
 #include "memory_kind.h"
 #include "refusal.h"
 
+/*
+ * What can be leased: memory of which the process's mapping alone says which page is where. A
+ * file's page cache changes its pages for reasons that no mapping is told of.
+ */
+#define LEASABLE                                                                                  \
+	(LONGPIN_KIND_ANON | LONGPIN_KIND_SHMEM | LONGPIN_KIND_HUGETLB | LONGPIN_KIND_DEVDAX | \
+	 LONGPIN_KIND_FSDAX)
+
 static bool on_filesystem(struct vm_area_struct *vma, unsigned long magic)
 {
 	return vma->vm_file && file_inode(vma->vm_file)->i_sb->s_magic == magic;
@@ -60,6 +68,8 @@ static u32 kind_of(struct vm_area_struct *vma)
 		return LONGPIN_KIND_ANON;
 	if (is_devdax(vma))
 		return LONGPIN_KIND_DEVDAX;
+	if (vma_is_fsdax(vma) && vma->vm_flags & VM_SHARED)
+		return LONGPIN_KIND_FSDAX;
 	if (is_cow(vma))
 		return LONGPIN_KIND_PRIVATE;
 	/* Device nodes live on a file system too (devtmpfs is a tmpfs). */
@@ -89,16 +99,18 @@ static unsigned int gup_flags_for(struct vm_area_struct *vma, bool write)
  * longpin_classify - may the memory at @addr be pinned, and how?
  * @mm: address space; its mmap lock is held
  * @addr: address, without a tag
- * @write: for LONGPIN_PIN_WRITE
+ * @flags: LONGPIN_PIN_*
  * @segment: filled on success
  * @why: filled on refusal
  *
  * Return: 0, -EFAULT or -EOPNOTSUPP.
  */
-int longpin_classify(struct mm_struct *mm, unsigned long addr, bool write,
+int longpin_classify(struct mm_struct *mm, unsigned long addr, u32 flags,
 		     struct memory_segment *segment, struct longpin_refusal *why)
 {
+	bool write = flags & LONGPIN_PIN_WRITE, lease = flags & LONGPIN_PIN_LEASE;
 	struct vm_area_struct *vma;
+	u32 kind;
 
 	longpin_mmap_assert_locked(mm);
 
@@ -111,12 +123,15 @@ int longpin_classify(struct mm_struct *mm, unsigned long addr, bool write,
 		return longpin_refuse_at(why, -EFAULT, LONGPIN_REASON_PFNMAP, addr);
 	if (on_filesystem(vma, SECRETMEM_MAGIC))
 		return longpin_refuse_at(why, -EFAULT, LONGPIN_REASON_SECRETMEM, addr);
-	if (vma_is_fsdax(vma))
+	kind = kind_of(vma);
+	if (lease && !(kind & LEASABLE))
+		return longpin_refuse_at(why, -EOPNOTSUPP, LONGPIN_REASON_LEASE_MEMORY, addr);
+	if (!lease && vma_is_fsdax(vma))
 		return longpin_refuse_at(why, -EOPNOTSUPP, LONGPIN_REASON_FSDAX, addr);
 	if (write) {
 		if (!(vma->vm_flags & VM_WRITE))
 			return longpin_refuse_at(why, -EFAULT, LONGPIN_REASON_NOT_WRITABLE, addr);
-		if (needs_dirty_tracking(vma))
+		if (kind != LONGPIN_KIND_FSDAX && needs_dirty_tracking(vma))
 			return longpin_refuse_at(why, -EOPNOTSUPP, LONGPIN_REASON_DIRTY_TRACKING,
 						 addr);
 	} else if (!(vma->vm_flags & VM_READ)) {
@@ -125,7 +140,7 @@ int longpin_classify(struct mm_struct *mm, unsigned long addr, bool write,
 
 	segment->vma = vma;
 	segment->end = vma->vm_end;
-	segment->kind = kind_of(vma);
+	segment->kind = kind;
 	segment->gup_flags = gup_flags_for(vma, write);
 	return 0;
 }
@@ -134,7 +149,7 @@ int longpin_classify(struct mm_struct *mm, unsigned long addr, bool write,
  * longpin_check_range - may all of a range of the current process be pinned?
  * @addr: its first byte, without a tag
  * @last: its last byte
- * @write: for LONGPIN_PIN_WRITE
+ * @flags: LONGPIN_PIN_*
  * @first: filled on success: the mapping at @addr
  * @file: NULL; set to a description of the file behind the first mapping that has one, which is
  *	the caller's to free, whatever is returned
@@ -145,7 +160,7 @@ int longpin_classify(struct mm_struct *mm, unsigned long addr, bool write,
  *
  * Return: 0, -EFAULT, -EOPNOTSUPP, -ENOMEM, -EINTR.
  */
-int longpin_check_range(unsigned long addr, unsigned long last, bool write,
+int longpin_check_range(unsigned long addr, unsigned long last, u32 flags,
 			struct memory_segment *first, struct longpin_file **file,
 			struct longpin_refusal *why)
 {
@@ -158,7 +173,7 @@ int longpin_check_range(unsigned long addr, unsigned long last, bool write,
 	if (err)
 		return err;
 	do {
-		err = longpin_classify(mm, next, write, &segment, why);
+		err = longpin_classify(mm, next, flags, &segment, why);
 		if (err)
 			break;
 		if (next == addr)

@@ -23,9 +23,9 @@ struct memory_segment {
 	unsigned int gup_flags;
 };
 
-int longpin_classify(struct mm_struct *mm, unsigned long addr, bool write,
+int longpin_classify(struct mm_struct *mm, unsigned long addr, u32 flags,
 		     struct memory_segment *segment, struct longpin_refusal *why);
-int longpin_check_range(unsigned long addr, unsigned long last, bool write,
+int longpin_check_range(unsigned long addr, unsigned long last, u32 flags,
 			struct memory_segment *first, struct longpin_file **file,
 			struct longpin_refusal *why);
 

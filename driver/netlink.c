@@ -167,7 +167,7 @@ struct pin_answer {
 	struct longpin_reader reader;
 };
 
-static int answer_pin(const struct pinned_range *range, void *data)
+static int answer_pin(struct pinned_range *range, void *data)
 {
 	const struct pin_answer *answer = data;
 
@@ -388,12 +388,12 @@ static bool matches(const struct dump *dump, const struct pinned_range *range)
 		return false;
 	if (dump->only_handle && dump->only_handle != range->handle)
 		return false;
-	if (dump->kinds && !(dump->kinds & range->kinds))
+	if (dump->kinds && !(dump->kinds & READ_ONCE(range->kinds)))
 		return false;
 	return longpin_reader_wants(&dump->reader, &dump->processes, &range->maker);
 }
 
-static int dump_pin(const struct pinned_range *range, void *data)
+static int dump_pin(struct pinned_range *range, void *data)
 {
 	struct dump *dump = data;
 	void *header;
@@ -561,6 +561,7 @@ int __init longpin_netlink_init(void)
  */
 void longpin_netlink_exit(void)
 {
+	longpin_events_finish();
 	genl_unregister_family(&longpin_family);
 	longpin_events_exit();
 }

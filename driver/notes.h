@@ -9,9 +9,14 @@ struct longpin_pin;
 struct longpin_refusal;
 struct pinned_range;
 
-void longpin_note_pinned(const struct pinned_range *range, u64 ns);
-void longpin_note_unpinned(const struct pinned_range *range, u32 cause);
+void longpin_note_pinned(struct pinned_range *range);
+void longpin_note_unpinned(struct pinned_range *range, u32 cause);
 void longpin_note_refused(const struct longpin_context *context, const struct longpin_pin *request,
 			  int err, const struct longpin_refusal *why);
+
+void longpin_note_revoking(struct pinned_range *range, unsigned long first, unsigned long end);
+void longpin_note_revoked(struct pinned_range *range, unsigned long first, unsigned long end,
+			  unsigned long pages, u32 cause);
+void longpin_note_repinned(struct pinned_range *range);
 
 #endif /* LONGPIN_NOTES_H */

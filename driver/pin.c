@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A pin: made whole or not at all, used under its semaphore, released once.
+ * A pin: made whole or not at all, used under its lock, released once. A lease may lose pages in
+ * between, and get them again.
  */
 #include <linux/capability.h>
+#include <linux/ktime.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/string.h>
-#include <linux/ktime.h>
 
 #include <linux/longpin.h>
 
 #include "backing_file.h"
+#include "context.h"
 #include "kernel_compat.h"
+#include "lease.h"
 #include "memory_kind.h"
 #include "notes.h"
 #include "pin.h"
@@ -21,33 +24,78 @@
 
 static void set_footprint(struct pinned_range *range)
 {
+	struct longpin_footprint *footprint = &range->footprint;
 	const struct longpin_file *file = range->file;
 
-	range->footprint.pages = range->runs.pages;
-	range->footprint.runs = range->runs.runs;
-	range->footprint.bookkeeping = sizeof(*range) + range->runs.bytes;
+	footprint->pages = range->runs.pages;
+	footprint->runs = range->runs.runs;
+	footprint->bookkeeping = sizeof(*range) + range->runs.bytes;
+	if (range->lease)
+		footprint->bookkeeping += sizeof(*range->lease);
 	if (file)
-		range->footprint.bookkeeping += sizeof(*file) + strlen(file->path) + 1;
+		footprint->bookkeeping += sizeof(*file) + strlen(file->path) + 1;
+}
+
+/* Let the statistics know what they know wrongly. */
+static void recount(struct pinned_range *range)
+{
+	longpin_count_change(&range->counted, &range->footprint);
+	atomic64_add(range->footprint.pages - range->counted.pages, &range->context->pins.pages);
+	range->counted = range->footprint;
+}
+
+/**
+ * pinned_range_changed - bring what follows from the pages that are held up to date
+ * @range: the pin, whose lock is held since its runs were changed
+ */
+void pinned_range_changed(struct pinned_range *range)
+{
+	lockdep_assert_held(&range->lock);
+
+	if (range->released)
+		return;
+	set_footprint(range);
+	if (!range->filling)
+		longpin_uncharge_to(&range->charge, range->runs.pages);
+	if (range->announced)
+		recount(range);
+}
+
+static int make_lease(struct pinned_range *range, const struct longpin_pin *request,
+		      struct longpin_refusal *why)
+{
+	struct longpin_lease *lease;
+	int err;
+
+	err = longpin_event_queue_ready(&range->context->events);
+	if (err)
+		return err;
+	lease = longpin_lease_create(range, request, why);
+	if (IS_ERR(lease))
+		return PTR_ERR(lease);
+	range->lease = lease;
+	return 0;
 }
 
 /**
  * pinned_range_create - pin a range of the current process's memory
+ * @context: where it belongs
+ * @handle: names it there
  * @request: validated: length is not 0, addr + length does not wrap around
  * @why: filled on refusal
  *
- * Its context and its handle are up to the caller.
- *
  * Return: the pin with one reference, or an ERR_PTR: see longpin_check_range(),
- * longpin_charge() and longpin_take_pages().
+ * longpin_charge(), longpin_lease_create() and longpin_take_pages().
  */
-struct pinned_range *pinned_range_create(const struct longpin_pin *request,
+struct pinned_range *pinned_range_create(struct longpin_context *context, u32 handle,
+					 const struct longpin_pin *request,
 					 struct longpin_refusal *why)
 {
 	u64 addr = untagged_addr(request->addr);
 	u64 last = addr + (request->length - 1);
-	bool write = request->flags & LONGPIN_PIN_WRITE;
 	struct memory_segment first;
 	struct pinned_range *range;
+	unsigned long pages;
 	int err;
 
 	if (last > ULONG_MAX) /* on a 32-bit kernel */
@@ -56,32 +104,44 @@ struct pinned_range *pinned_range_create(const struct longpin_pin *request,
 	range = kzalloc(sizeof(*range), GFP_KERNEL_ACCOUNT);
 	if (!range)
 		return ERR_PTR(-ENOMEM);
-	err = longpin_check_range(addr, last, write, &first, &range->file, why);
-	if (err)
-		goto out_free;
+	pages = (last >> PAGE_SHIFT) - (addr >> PAGE_SHIFT) + 1;
+	err = longpin_runs_init(&range->runs, pages);
+	if (err) {
+		kfree(range);
+		return ERR_PTR(err);
+	}
 	kref_init(&range->ref);
-	init_rwsem(&range->sem);
+	spin_lock_init(&range->lock);
+	longpin_context_get(context);
+	range->context = context;
+	range->handle = handle;
 	range->flags = request->flags;
 	range->addr = addr;
 	range->length = request->length;
 	range->cookie = request->cookie;
-
-	err = longpin_charge(&range->charge, (last >> PAGE_SHIFT) - (addr >> PAGE_SHIFT) + 1, why);
-	if (err)
-		goto out_free;
-	err = longpin_take_pages(range, &first, why);
-	if (err)
-		goto out_uncharge;
-	set_footprint(range);
+	range->filling = true;
 	longpin_process_note(&range->maker);
+
+	err = longpin_check_range(addr, last, request->flags, &first, &range->file, why);
+	if (err)
+		goto out_release;
+	err = longpin_charge(&range->charge, pages, why);
+	if (err)
+		goto out_release;
+	if (request->flags & LONGPIN_PIN_LEASE) {
+		err = make_lease(range, request, why);
+		if (err)
+			goto out_release;
+	}
+	err = longpin_take_pages(range, 0, pages, &first, why);
+	if (err)
+		goto out_release;
 	range->made = ktime_to_ns(ktime_get_boottime());
 	return range;
 
-out_uncharge:
-	longpin_uncharge(&range->charge);
-out_free:
-	kfree(range->file);
-	kfree(range);
+out_release:
+	pinned_range_release(range);
+	pinned_range_put(range);
 	return ERR_PTR(err);
 }
 
@@ -99,7 +159,10 @@ static void pinned_range_free(struct kref *ref)
 	struct pinned_range *range = container_of(ref, struct pinned_range, ref);
 
 	WARN_ON_ONCE(!range->released);
+	longpin_runs_destroy(&range->runs);
+	longpin_lease_free(range->lease);
 	longpin_process_forget(&range->maker);
+	longpin_context_put(range->context);
 	kfree(range->file);
 	kfree(range);
 }
@@ -114,15 +177,58 @@ void pinned_range_put(struct pinned_range *range)
 }
 
 /**
+ * pinned_range_announce - tell others of a pin that was made, and from then on what happens to it
+ * @range: the pin, not yet published: so nothing else is told of it before this
+ * @ns: what it took
+ */
+void pinned_range_announce(struct pinned_range *range, u64 ns)
+{
+	bool whole;
+
+	spin_lock(&range->lock);
+	range->counted = range->footprint;
+	longpin_count_pinned(&range->counted, ns);
+	atomic64_add(range->counted.pages, &range->context->pins.pages);
+	spin_unlock(&range->lock);
+
+	longpin_note_pinned(range);
+
+	spin_lock(&range->lock);
+	range->announced = true;
+	recount(range);
+	whole = range->runs.pages == range->runs.total;
+	spin_unlock(&range->lock);
+
+	/* Its holder thinks that it has them all. */
+	if (!whole)
+		longpin_note_revoked(range, 0, range->runs.total, 0, LONGPIN_CAUSE_INVALIDATE);
+}
+
+/* Nothing is written through a pin that isn't made yet. */
+static bool may_be_dirty(const struct pinned_range *range)
+{
+	return range->flags & LONGPIN_PIN_WRITE && range->made;
+}
+
+/**
  * pinned_range_release - give back the pages and the charge
- * @range: the pin; its semaphore is held for writing, or nobody else has it
+ * @range: the pin; nobody else releases it, or fills its gaps
  *
  * Can't fail. May sleep.
  */
 void pinned_range_release(struct pinned_range *range)
 {
+	spin_lock(&range->lock);
 	range->released = true;
-	longpin_runs_release(&range->runs, range->flags & LONGPIN_PIN_WRITE);
+	spin_unlock(&range->lock);
+
+	if (range->lease) {
+		/* Under the lock, so that one who is told of an invalidation meanwhile waits. */
+		pinned_range_revoke(range, 0, range->runs.total, 0, true);
+		longpin_lease_end(range->lease);
+	} else {
+		longpin_runs_release(&range->runs, may_be_dirty(range));
+	}
 	longpin_uncharge(&range->charge);
 }
 
@@ -134,20 +240,123 @@ void pinned_range_release(struct pinned_range *range)
 void pinned_range_end(struct pinned_range *range, u32 cause)
 {
 	/* Before they are given back: pages that somebody else takes then must not count twice. */
-	longpin_count_unpinned(range);
+	spin_lock(&range->lock);
+	range->announced = false;
+	longpin_count_unpinned(&range->counted);
+	atomic64_sub(range->counted.pages, &range->context->pins.pages);
+	spin_unlock(&range->lock);
+
 	pinned_range_release(range);
 	longpin_note_unpinned(range, cause);
 }
 
-static int lock_for_use(struct pinned_range *range)
+/**
+ * pinned_range_footprint - what a pin holds now
+ * @range: the pin
+ * @footprint: filled
+ * @kinds: LONGPIN_KIND_*, filled if not NULL
+ */
+void pinned_range_footprint(struct pinned_range *range, struct longpin_footprint *footprint,
+			    u32 *kinds)
 {
-	if (down_read_killable(&range->sem))
+	spin_lock(&range->lock);
+	*footprint = range->footprint;
+	if (kinds)
+		*kinds = range->kinds;
+	spin_unlock(&range->lock);
+}
+
+/**
+ * pinned_range_holds - does a pin hold any page of a part of its range?
+ * @range: the pin
+ * @first: first page
+ * @end: page behind the last
+ *
+ * Return: whether it does.
+ */
+bool pinned_range_holds(struct pinned_range *range, unsigned long first, unsigned long end)
+{
+	struct longpin_run_cursor cursor = { .at = first };
+	bool holds;
+
+	spin_lock(&range->lock);
+	holds = longpin_runs_next(&range->runs, &cursor, false) && cursor.at < end;
+	spin_unlock(&range->lock);
+	return holds;
+}
+
+/**
+ * pinned_range_offset - where a page is, in bytes from the start of the range
+ * @range: the pin
+ * @page: page, counted from that of the first byte; not more than there are
+ *
+ * Return: the offset; the start of the first page and the end of the last are not in the range, and
+ * those of the range are returned for them.
+ */
+u64 pinned_range_offset(const struct pinned_range *range, unsigned long page)
+{
+	u64 offset = (u64)page << PAGE_SHIFT;
+
+	offset -= min_t(u64, offset, offset_in_page(range->addr));
+	return min(offset, range->length);
+}
+
+/**
+ * pinned_range_revoke - give back a part of a leased pin
+ * @range: the pin
+ * @first: first page
+ * @end: page behind the last
+ * @cause: LONGPIN_CAUSE_* to tell the holder, if there is one that knows of the pin; 0 not to
+ * @may_sleep: between two chunks
+ *
+ * Return: pages that were given back. Those of the part that others are just giving back are gone
+ * too then.
+ */
+unsigned long pinned_range_revoke(struct pinned_range *range, unsigned long first,
+				  unsigned long end, u32 cause, bool may_sleep)
+{
+	struct longpin_revoked revoked = { .next.at = first };
+	bool dirty = may_be_dirty(range);
+	bool more, announced;
+
+	do {
+		spin_lock(&range->lock);
+		more = longpin_runs_revoke(&range->runs, end, dirty, &revoked);
+		pinned_range_changed(range);
+		announced = range->announced;
+		spin_unlock(&range->lock);
+		if (may_sleep)
+			cond_resched();
+	} while (more);
+
+	if (!revoked.pages)
+		return 0;
+	wake_up_all(&range->lease->let_go);
+	if (cause && announced)
+		longpin_note_revoked(range, revoked.first, revoked.last + 1, revoked.pages, cause);
+	return revoked.pages;
+}
+
+/**
+ * pinned_range_unpin - LONGPIN_UNPIN
+ * @range: the pin, with a reference of the caller's
+ *
+ * Return: 0, -ENOENT, -EINTR.
+ */
+int pinned_range_unpin(struct pinned_range *range)
+{
+	int err = -ENOENT;
+
+	if (range->lease && mutex_lock_killable(&range->lease->filling))
 		return -EINTR;
-	if (range->released) {
-		up_read(&range->sem);
-		return -ENOENT;
+	if (longpin_table_remove(&range->context->pins, range->handle, range)) {
+		pinned_range_end(range, LONGPIN_CAUSE_UNPIN);
+		pinned_range_put(range); /* the table's reference */
+		err = 0;
 	}
-	return 0;
+	if (range->lease)
+		mutex_unlock(&range->lease->filling);
+	return err;
 }
 
 /**
@@ -155,51 +364,80 @@ static int lock_for_use(struct pinned_range *range)
  * @range: the pin
  * @query: its out_* members are set
  *
- * Return: 0, -ENOENT, -EINTR.
+ * Return: 0, -ENOENT.
  */
 int pinned_range_query(struct pinned_range *range, struct longpin_query *query)
 {
-	int err = lock_for_use(range);
+	struct longpin_footprint footprint;
 
-	if (err)
-		return err;
+	pinned_range_footprint(range, &footprint, &query->out_kinds);
+	if (READ_ONCE(range->released))
+		return -ENOENT;
 	query->out_pin_flags = range->flags;
 	query->out_addr = range->addr;
 	query->out_length = range->length;
 	query->out_cookie = range->cookie;
-	query->out_pages = range->footprint.pages;
-	query->out_runs = range->footprint.runs;
-	query->out_bookkeeping = range->footprint.bookkeeping;
-	query->out_kinds = range->kinds;
-	up_read(&range->sem);
+	query->out_pages = footprint.pages;
+	query->out_runs = footprint.runs;
+	query->out_bookkeeping = footprint.bookkeeping;
+	query->out_revoked_pages = range->runs.total - footprint.pages;
+	query->out_grace_ms = range->lease ? range->lease->grace_ms : 0;
+	query->__reserved2 = 0;
+	return 0;
+}
+
+/* Copy within one page, between it and the kernel's memory. */
+static int access_page(struct pinned_range *range, struct longpin_run_cursor *cursor,
+		       size_t offset, size_t length, void *buffer, bool write)
+{
+	unsigned long pfn;
+	void *kaddr;
+
+	lockdep_assert_held(&range->lock);
+
+	if (range->released)
+		return -ENOENT;
+	if (WARN_ON_ONCE(!longpin_runs_here(&range->runs, cursor, &pfn)))
+		return -EINVAL;
+	if (pfn == LONGPIN_GAP)
+		return -ESTALE;
+	if (PageHWPoison(pfn_to_page(pfn)))
+		return -EHWPOISON;
+
+	kaddr = longpin_kmap(pfn_to_page(pfn));
+	if (write) {
+		memcpy(kaddr + offset, buffer, length);
+		flush_dcache_page(pfn_to_page(pfn));
+	} else {
+		memcpy(buffer, kaddr + offset, length);
+	}
+	longpin_kunmap(kaddr);
+	longpin_runs_advance(&range->runs, cursor, 1);
 	return 0;
 }
 
 /*
- * One page's part of a COPY, by way of a buffer: copy_from_user() clears what it can't fill, and
+ * One page's part of a COPY, by way of a buffer: user memory can't be touched under the pin's lock, and
  * a pin keeps its content where the caller's buffer fails.
  */
-static int copy_within_page(struct page *page, size_t offset, size_t length, void __user *user,
-			    void *bounce, bool write)
+static int copy_within_page(struct pinned_range *range, struct longpin_run_cursor *cursor,
+			    size_t offset, size_t length, void __user *user, void *bounce,
+			    bool write)
 {
 	size_t good = length;
-	void *kaddr;
+	int err;
 
-	if (PageHWPoison(page))
-		return -EHWPOISON;
-
-	if (write) {
+	if (write)
 		good -= copy_from_user(bounce, user, length);
-		kaddr = longpin_kmap(page);
-		memcpy(kaddr + offset, bounce, good);
-		flush_dcache_page(page);
-		longpin_kunmap(page, kaddr);
-	} else {
-		kaddr = longpin_kmap(page);
-		memcpy(bounce, kaddr + offset, length);
-		longpin_kunmap(page, kaddr);
+	if (write && !good)
+		return -EFAULT;
+	spin_lock(&range->lock);
+	err = access_page(range, cursor, offset, good, bounce, write);
+	spin_unlock(&range->lock);
+	if (err)
+		return err;
+	if (!write)
 		good -= copy_to_user(user, bounce, length);
-	}
 	return good < length ? -EFAULT : 0;
 }
 
@@ -208,19 +446,18 @@ static int copy_within_page(struct page *page, size_t offset, size_t length, voi
  * @range: the pin
  * @copy: the request; its flags are known ones
  *
- * Return: 0, -EINVAL, -EPERM, -EFAULT, -EHWPOISON, -ENOMEM, -ENOENT, -EINTR.
+ * Return: 0, -EINVAL, -EPERM, -ESTALE, -EFAULT, -EHWPOISON, -ENOMEM, -ENOENT, -EINTR.
  */
 int pinned_range_copy(struct pinned_range *range, const struct longpin_copy *copy)
 {
 	bool write = copy->flags & LONGPIN_COPY_WRITE;
 	void __user *user = u64_to_user_ptr(copy->buffer);
 	u64 start = offset_in_page(range->addr) + copy->offset;
+	struct longpin_run_cursor cursor = { .at = start >> PAGE_SHIFT };
 	size_t n, offset = offset_in_page(start);
-	struct longpin_run_cursor cursor;
 	u64 left = copy->length;
-	unsigned long pfn;
 	void *bounce;
-	int err;
+	int err = 0;
 
 	if (!left || left > range->length || copy->offset > range->length - left)
 		return -EINVAL;
@@ -229,81 +466,264 @@ int pinned_range_copy(struct pinned_range *range, const struct longpin_copy *cop
 	bounce = kmalloc(PAGE_SIZE, GFP_KERNEL);
 	if (!bounce)
 		return -ENOMEM;
-	err = lock_for_use(range);
-	if (err)
-		goto out_free;
 
-	longpin_runs_seek(&range->runs, start >> PAGE_SHIFT, &cursor);
-	while (left && longpin_runs_here(&cursor, &pfn)) {
+	while (left && !err) {
 		if (fatal_signal_pending(current)) {
 			err = -EINTR;
 			break;
 		}
 		n = min_t(u64, left, PAGE_SIZE - offset);
-		err = copy_within_page(pfn_to_page(pfn), offset, n, user, bounce, write);
-		if (err)
-			break;
+		err = copy_within_page(range, &cursor, offset, n, user, bounce, write);
 		offset = 0;
 		left -= n;
 		user += n;
-		longpin_runs_advance(&cursor, 1);
 		cond_resched();
 	}
-	up_read(&range->sem);
-out_free:
 	kfree(bounce);
 	return err;
 }
+
+/*
+ * Up to @room extents from @offset on, which is moved on. Returns how many; fewer than @room at the
+ * end of the pin only.
+ */
+static unsigned int collect_extents(struct pinned_range *range, struct longpin_extent *extents,
+				    unsigned int room, u64 *offset, bool show_phys)
+{
+	struct longpin_run_cursor cursor = {
+		.at = (offset_in_page(range->addr) + *offset) >> PAGE_SHIFT,
+	};
+	unsigned long pfn, pages;
+	unsigned int n = 0;
+	u64 end;
+
+	lockdep_assert_held(&range->lock);
+
+	while (n < room && *offset < range->length) {
+		pages = longpin_runs_here(&range->runs, &cursor, &pfn);
+		if (WARN_ON_ONCE(!pages)) /* runs and gaps cover the whole range */
+			break;
+		end = pinned_range_offset(range, cursor.at + pages);
+		if (pfn != LONGPIN_GAP) {
+			extents[n].offset = *offset;
+			extents[n].length = end - *offset;
+			extents[n].phys = 0;
+			if (show_phys)
+				extents[n].phys =
+					PFN_PHYS(pfn) + offset_in_page(range->addr + *offset);
+			n++;
+		}
+		*offset = end;
+		longpin_runs_advance(&range->runs, &cursor, pages);
+	}
+	return n;
+}
+
+/* Extents that are collected while the pin's lock is held. */
+#define EXTENTS_BATCH 64U
 
 /**
  * pinned_range_extents - LONGPIN_EXTENTS
  * @range: the pin
  * @extents: the request; its out_* members are set
  *
- * Return: 0, -EINVAL, -EFAULT, -ENOENT, -EINTR.
+ * Return: 0, -EINVAL, -EFAULT, -ENOENT, -ENOMEM, -EINTR.
  */
 int pinned_range_extents(struct pinned_range *range, struct longpin_extents *extents)
 {
 	struct longpin_extent __user *to = u64_to_user_ptr(extents->buffer);
 	bool show_phys = longpin_capable(CAP_SYS_ADMIN);
-	u64 start, offset = extents->offset;
-	struct longpin_run_cursor cursor;
-	unsigned long pfn, pages;
-	int err;
+	u64 offset = extents->offset;
+	struct longpin_extent *batch;
+	unsigned int n = 1, room;
+	int err = 0;
 
 	if (offset > range->length)
 		return -EINVAL;
-	err = lock_for_use(range);
-	if (err)
-		return err;
+	batch = kmalloc_array(EXTENTS_BATCH, sizeof(*batch), GFP_KERNEL);
+	if (!batch)
+		return -ENOMEM;
 
-	start = offset_in_page(range->addr) + offset;
-	longpin_runs_seek(&range->runs, start >> PAGE_SHIFT, &cursor);
-	while (extents->out_count < extents->count && offset < range->length) {
-		struct longpin_extent extent = { .offset = offset };
-		u64 in_page = offset_in_page(range->addr + offset);
-
+	while (extents->out_count < extents->count && offset < range->length && n) {
 		if (fatal_signal_pending(current)) {
 			err = -EINTR;
 			break;
 		}
-		pages = longpin_runs_here(&cursor, &pfn);
-		if (WARN_ON_ONCE(!pages)) /* runs cover the whole range */
+		room = min(extents->count - extents->out_count, EXTENTS_BATCH);
+		spin_lock(&range->lock);
+		if (range->released)
+			err = -ENOENT;
+		else
+			n = collect_extents(range, batch, room, &offset, show_phys);
+		spin_unlock(&range->lock);
+		if (err)
 			break;
-		extent.length =
-			min_t(u64, range->length - offset, ((u64)pages << PAGE_SHIFT) - in_page);
-		if (show_phys)
-			extent.phys = PFN_PHYS(pfn) + in_page;
-		if (copy_to_user(to + extents->out_count, &extent, sizeof(extent))) {
+		if (copy_to_user(to + extents->out_count, batch, n * sizeof(*batch))) {
 			err = -EFAULT;
 			break;
 		}
-		extents->out_count++;
-		offset += extent.length;
-		longpin_runs_advance(&cursor, pages);
+		extents->out_count += n;
 		cond_resched();
 	}
 	extents->out_next = offset;
-	up_read(&range->sem);
+	kfree(batch);
 	return err;
+}
+
+/**
+ * struct page_part - consecutive pages of a pin
+ * @first: first page
+ * @end: page behind the last
+ */
+struct page_part {
+	unsigned long first;
+	unsigned long end;
+};
+
+/* The gaps in a part; those that have room in @gaps are put there. Returns how many there are. */
+static unsigned long list_gaps(struct pinned_range *range, const struct page_part *part,
+			       struct page_part *gaps, unsigned long room)
+{
+	struct longpin_run_cursor cursor = { .at = part->first };
+	unsigned long pages, n = 0;
+
+	spin_lock(&range->lock);
+	while ((pages = longpin_runs_next(&range->runs, &cursor, true)) && cursor.at < part->end) {
+		if (n < room) {
+			gaps[n].first = cursor.at;
+			gaps[n].end = min(cursor.at + pages, part->end);
+		}
+		n++;
+		longpin_runs_advance(&range->runs, &cursor, pages);
+	}
+	spin_unlock(&range->lock);
+	return n;
+}
+
+/* The gaps in a part, which nobody fills meanwhile; *n is how many. An ERR_PTR without memory. */
+static struct page_part *get_gaps(struct pinned_range *range, const struct page_part *part, unsigned long *n)
+{
+	unsigned long room = list_gaps(range, part, NULL, 0);
+	struct page_part *gaps;
+
+	for (;;) {
+		gaps = kvmalloc_array(max(room, 1UL), sizeof(*gaps), GFP_KERNEL_ACCOUNT);
+		if (!gaps)
+			return ERR_PTR(-ENOMEM);
+		*n = list_gaps(range, part, gaps, room);
+		if (*n <= room)
+			return gaps;
+		kvfree(gaps); /* more was revoked */
+		room = *n;
+	}
+}
+
+/*
+ * Take what is missing in a part; if that fails, give back what was taken. What is lost of the
+ * other parts meanwhile stays charged until the end. Returns pages taken, or an errno.
+ */
+static long fill_gaps(struct pinned_range *range, const struct page_part *part,
+		      struct longpin_refusal *why)
+{
+	unsigned long i, n, missing = 0;
+	struct page_part *gaps;
+	int err;
+
+	/* From here on what is lost is neither uncharged nor among the gaps. */
+	spin_lock(&range->lock);
+	range->filling = true;
+	spin_unlock(&range->lock);
+
+	gaps = get_gaps(range, part, &n);
+	if (IS_ERR(gaps)) {
+		err = PTR_ERR(gaps);
+		goto out_settle;
+	}
+	for (i = 0; i < n; i++)
+		missing += gaps[i].end - gaps[i].first;
+	err = missing ? longpin_charge_more(&range->charge, missing, why) : 0;
+	if (!err && missing)
+		err = longpin_take_pages(range, part->first, part->end, NULL, why);
+	for (i = 0; err && i < n; i++)
+		pinned_range_revoke(range, gaps[i].first, gaps[i].end, 0, true);
+	kvfree(gaps);
+out_settle:
+	spin_lock(&range->lock);
+	range->filling = false;
+	pinned_range_changed(range);
+	spin_unlock(&range->lock);
+	return err ? err : missing;
+}
+
+/* The pages that a part touches; 0 bytes for all up to the end. False if it is not in the range. */
+static bool set_part(const struct pinned_range *range, u64 offset, u64 length, struct page_part *part)
+{
+	u64 start = offset_in_page(range->addr) + offset;
+
+	if (offset >= range->length || length > range->length - offset)
+		return false;
+	if (!length)
+		length = range->length - offset;
+	part->first = start >> PAGE_SHIFT;
+	part->end = ((start + length - 1) >> PAGE_SHIFT) + 1;
+	return true;
+}
+
+/**
+ * pinned_range_repin - LONGPIN_REPIN
+ * @range: the pin
+ * @repin: its out_repinned and out_pages are set
+ * @why: filled on refusal
+ *
+ * Return: 0; -EINVAL, -EOPNOTSUPP, -EPERM, -ENOENT; and as longpin_take_pages().
+ */
+int pinned_range_repin(struct pinned_range *range, struct longpin_repin *repin,
+		       struct longpin_refusal *why)
+{
+	struct longpin_footprint footprint;
+	struct page_part part;
+	long taken;
+
+	if (!set_part(range, repin->offset, repin->length, &part))
+		return -EINVAL;
+	if (!range->lease)
+		return -EOPNOTSUPP;
+	if (mutex_lock_killable(&range->lease->filling))
+		return -EINTR;
+	if (range->released)
+		taken = -ENOENT;
+	else if (range->charge.mm != current->mm)
+		taken = -EPERM;
+	else
+		taken = fill_gaps(range, &part, why);
+	mutex_unlock(&range->lease->filling);
+	if (taken < 0)
+		return taken;
+
+	if (taken)
+		longpin_note_repinned(range);
+	pinned_range_footprint(range, &footprint, NULL);
+	repin->out_repinned = taken;
+	repin->out_pages = footprint.pages;
+	return 0;
+}
+
+/**
+ * pinned_range_let_go - LONGPIN_LET_GO
+ * @range: the pin
+ * @let_go: the request; its out_pages is set
+ *
+ * Return: 0, -EINVAL, -EOPNOTSUPP.
+ */
+int pinned_range_let_go(struct pinned_range *range, struct longpin_let_go *let_go)
+{
+	struct page_part part;
+
+	if (!let_go->length || !set_part(range, let_go->offset, let_go->length, &part))
+		return -EINVAL;
+	if (!range->lease)
+		return -EOPNOTSUPP;
+	let_go->out_pages =
+		pinned_range_revoke(range, part.first, part.end, LONGPIN_CAUSE_LET_GO, true);
+	return 0;
 }

@@ -3,19 +3,23 @@
 #define LONGPIN_PIN_H
 
 #include <linux/kref.h>
-#include <linux/rwsem.h>
+#include <linux/spinlock.h>
 #include <linux/types.h>
 
 #include "accounting.h"
 #include "process.h"
 #include "runs.h"
 
+struct longpin_context;
 struct longpin_copy;
 struct longpin_extents;
 struct longpin_file;
+struct longpin_lease;
+struct longpin_let_go;
 struct longpin_pin;
 struct longpin_query;
 struct longpin_refusal;
+struct longpin_repin;
 
 /**
  * struct longpin_footprint - what a pin holds
@@ -30,58 +34,91 @@ struct longpin_footprint {
 };
 
 /**
+ * struct longpin_change - a part of a pin, in bytes from its first
+ * @offset: where it begins
+ * @length: bytes
+ */
+struct longpin_change {
+	u64 offset;
+	u64 length;
+};
+
+/**
  * struct pinned_range - a pin
- * @ref: one for the table, one for each call that works on the pin
- * @sem: held for reading while the pages are used, for writing to release them, so that
- *	they are released when UNPIN returns and not when the last reader lets go
- * @released: the pages are gone; the handle is, or is about to be. Protected by @sem
+ * @ref: one for the table, one for each call that works on the pin, and one for each event about it
+ *	that has yet to be sent
+ * @context: its context; a reference is held
+ * @handle: names it there
  * @flags: LONGPIN_PIN_*, as asked
- * @kinds: LONGPIN_KIND_* of the memory
  * @addr: first byte, as asked, without a tag
  * @length: bytes, as asked
  * @cookie: as asked
- * @context: id of its context
- * @handle: names it there
- * @footprint: what it holds
- * @made: when it was made, by CLOCK_BOOTTIME, in nanoseconds
+ * @made: when it was made, by CLOCK_BOOTTIME, in nanoseconds; 0 before
  * @maker: the process that made it
  * @file: the file behind the first mapping that has one, or NULL
- * @runs: the pages; protected by @sem
+ * @lease: what the kernel takes it back by, or NULL
+ * @lock: protects all below. Nothing is allocated under it that could wait, nor user memory
+ *	touched, nor does anybody sleep: lease.c takes it where none of that is possible
+ * @released: the pages are being given back for good: nobody uses @runs but who does that
+ * @filling: gaps are being filled: @charge covers more than is held
+ * @announced: others were told of it, and are told what happens to it
+ * @kinds: LONGPIN_KIND_* of the memory
+ * @runs: the pages
  * @charge: who pays for them
+ * @footprint: what it holds; once it is released, what it held last
+ * @counted: of that, what the statistics know
  *
- * All but @ref, @sem, @released, @runs and @charge never change once the pin is published.
+ * All above @lock never change once the pin is published.
  *
- * Lock order: @sem, then the mmap lock (COPY and EXTENTS touch user memory under @sem),
- * and the table's lock. PIN takes the mmap lock before anyone else can see the pin.
+ * Lock order: struct longpin_lease.filling, the mmap lock, the table's lock, @lock.
  */
 struct pinned_range {
 	struct kref ref;
-	struct rw_semaphore sem;
-	bool released;
+	struct longpin_context *context;
+	u32 handle;
 	u32 flags;
-	u32 kinds;
 	u64 addr;
 	u64 length;
 	u64 cookie;
-	u32 context;
-	u32 handle;
-	struct longpin_footprint footprint;
 	u64 made;
 	struct longpin_process maker;
 	struct longpin_file *file;
+	struct longpin_lease *lease;
+
+	spinlock_t lock; /* see above */
+	bool released;
+	bool filling;
+	bool announced;
+	u32 kinds;
 	struct longpin_runs runs;
 	struct longpin_charge charge;
+	struct longpin_footprint footprint;
+	struct longpin_footprint counted;
 };
 
-struct pinned_range *pinned_range_create(const struct longpin_pin *request,
+struct pinned_range *pinned_range_create(struct longpin_context *context, u32 handle,
+					 const struct longpin_pin *request,
 					 struct longpin_refusal *why);
 void pinned_range_get(struct pinned_range *range);
 void pinned_range_put(struct pinned_range *range);
+void pinned_range_announce(struct pinned_range *range, u64 ns);
 void pinned_range_release(struct pinned_range *range);
 void pinned_range_end(struct pinned_range *range, u32 cause);
 
+void pinned_range_changed(struct pinned_range *range);
+void pinned_range_footprint(struct pinned_range *range, struct longpin_footprint *footprint,
+			    u32 *kinds);
+bool pinned_range_holds(struct pinned_range *range, unsigned long first, unsigned long end);
+u64 pinned_range_offset(const struct pinned_range *range, unsigned long page);
+unsigned long pinned_range_revoke(struct pinned_range *range, unsigned long first,
+				  unsigned long end, u32 cause, bool may_sleep);
+
+int pinned_range_unpin(struct pinned_range *range);
 int pinned_range_query(struct pinned_range *range, struct longpin_query *query);
 int pinned_range_copy(struct pinned_range *range, const struct longpin_copy *copy);
 int pinned_range_extents(struct pinned_range *range, struct longpin_extents *extents);
+int pinned_range_repin(struct pinned_range *range, struct longpin_repin *repin,
+		       struct longpin_refusal *why);
+int pinned_range_let_go(struct pinned_range *range, struct longpin_let_go *let_go);
 
 #endif /* LONGPIN_PIN_H */

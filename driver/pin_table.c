@@ -4,10 +4,8 @@
  * not the next to be given out.
  */
 #include <linux/module.h>
-#include <linux/string.h>
 
 #include <linux/longpin.h>
-#include <linux/longpin_netlink.h>
 
 #include "pin.h"
 #include "pin_table.h"
@@ -26,7 +24,8 @@ void longpin_table_init(struct longpin_pin_table *table)
 	mutex_init(&table->lock);
 	idr_init(&table->ranges);
 	table->count = 0;
-	memset(&table->totals, 0, sizeof(table->totals));
+	table->pins = 0;
+	atomic64_set(&table->pages, 0);
 }
 
 /**
@@ -41,7 +40,7 @@ void longpin_table_end_pins(struct longpin_pin_table *table)
 	int handle;
 
 	idr_for_each_entry(&table->ranges, range, handle) {
-		longpin_table_remove(table, handle);
+		longpin_table_remove(table, handle, range);
 		pinned_range_end(range, LONGPIN_CAUSE_CLOSE);
 		pinned_range_put(range);
 		cond_resched();
@@ -100,28 +99,34 @@ void longpin_table_publish(struct longpin_pin_table *table, struct pinned_range 
 {
 	mutex_lock(&table->lock);
 	idr_replace(&table->ranges, range, range->handle);
-	table->totals.pins++;
-	table->totals.pages += range->footprint.pages;
+	table->pins++;
 	mutex_unlock(&table->lock);
 }
 
 /**
  * longpin_table_remove - give up a handle
  * @table: the table
- * @handle: reserved or published; the caller takes over the table's reference on its pin
+ * @handle: reserved or published
+ * @range: its pin, of which the caller takes over the table's reference; NULL for a handle that is
+ *	reserved
+ *
+ * Return: true; false when somebody else has done so before.
  */
-void longpin_table_remove(struct longpin_pin_table *table, int handle)
+bool longpin_table_remove(struct longpin_pin_table *table, int handle,
+			  const struct pinned_range *range)
 {
-	const struct pinned_range *range;
+	bool found;
 
 	mutex_lock(&table->lock);
-	range = idr_remove(&table->ranges, handle);
-	if (range) {
-		table->totals.pins--;
-		table->totals.pages -= range->footprint.pages;
+	found = idr_find(&table->ranges, handle) == range;
+	if (found) {
+		idr_remove(&table->ranges, handle);
+		table->count--;
+		if (range)
+			table->pins--;
 	}
-	table->count--;
 	mutex_unlock(&table->lock);
+	return found;
 }
 
 /**
@@ -155,7 +160,7 @@ struct pinned_range *longpin_table_get(struct longpin_pin_table *table, u32 hand
 int longpin_table_walk(struct longpin_pin_table *table, int *handle, longpin_visit_fn visit,
 		       void *data)
 {
-	const struct pinned_range *range;
+	struct pinned_range *range;
 	int stopped = 0;
 
 	mutex_lock(&table->lock);
@@ -181,7 +186,7 @@ int longpin_table_walk(struct longpin_pin_table *table, int *handle, longpin_vis
 int longpin_table_visit(struct longpin_pin_table *table, u32 handle, longpin_visit_fn visit,
 			void *data)
 {
-	const struct pinned_range *range;
+	struct pinned_range *range;
 	int result = -ENOENT;
 
 	mutex_lock(&table->lock);
@@ -193,19 +198,19 @@ int longpin_table_visit(struct longpin_pin_table *table, u32 handle, longpin_vis
 }
 
 /**
- * longpin_table_totals - what the pins add up to
+ * longpin_table_pins - how many pins there are
  * @table: the table
  *
- * Return: the sums.
+ * Return: the number.
  */
-struct longpin_table_totals longpin_table_totals(struct longpin_pin_table *table)
+unsigned long longpin_table_pins(struct longpin_pin_table *table)
 {
-	struct longpin_table_totals totals;
+	unsigned long pins;
 
 	mutex_lock(&table->lock);
-	totals = table->totals;
+	pins = table->pins;
 	mutex_unlock(&table->lock);
-	return totals;
+	return pins;
 }
 
 /**

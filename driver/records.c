@@ -15,6 +15,7 @@
 
 #include "backing_file.h"
 #include "context.h"
+#include "lease.h"
 #include "pin.h"
 #include "reader.h"
 #include "records.h"
@@ -37,7 +38,6 @@ static u64 age(u64 since)
 int longpin_put_context(struct sk_buff *skb, const struct longpin_reader *reader,
 			struct longpin_context *context)
 {
-	const struct longpin_table_totals totals = longpin_table_totals(&context->pins);
 	const struct longpin_process *opener = &context->opener;
 
 	if (nla_put_u32(skb, LONGPIN_A_CONTEXT_ID, context->id) ||
@@ -46,8 +46,10 @@ int longpin_put_context(struct sk_buff *skb, const struct longpin_reader *reader
 	    nla_put_u32(skb, LONGPIN_A_CONTEXT_UID, longpin_reader_uid(reader, opener)) ||
 	    nla_put_u64_64bit(skb, LONGPIN_A_CONTEXT_AGE, age(context->opened),
 			      LONGPIN_A_CONTEXT_PAD) ||
-	    nla_put_u64_64bit(skb, LONGPIN_A_CONTEXT_PINS, totals.pins, LONGPIN_A_CONTEXT_PAD) ||
-	    nla_put_u64_64bit(skb, LONGPIN_A_CONTEXT_PAGES, totals.pages, LONGPIN_A_CONTEXT_PAD))
+	    nla_put_u64_64bit(skb, LONGPIN_A_CONTEXT_PINS,
+			      longpin_table_pins(&context->pins), LONGPIN_A_CONTEXT_PAD) ||
+	    nla_put_u64_64bit(skb, LONGPIN_A_CONTEXT_PAGES, atomic64_read(&context->pins.pages),
+			      LONGPIN_A_CONTEXT_PAD))
 		return -EMSGSIZE;
 	if (longpin_process_gone(opener))
 		return nla_put_flag(skb, LONGPIN_A_CONTEXT_ORPHANED);
@@ -85,6 +87,13 @@ static int put_request(struct sk_buff *skb, const struct longpin_reader *reader,
 	return 0;
 }
 
+static u32 state_of(const struct pinned_range *range, const struct longpin_footprint *footprint)
+{
+	if (footprint->pages == range->runs.total)
+		return LONGPIN_STATE_HELD;
+	return footprint->pages ? LONGPIN_STATE_PARTLY_REVOKED : LONGPIN_STATE_REVOKED;
+}
+
 /**
  * longpin_put_pin - put the attribute set "pin"
  * @skb: where to
@@ -94,22 +103,28 @@ static int put_request(struct sk_buff *skb, const struct longpin_reader *reader,
  * Return: 0, -EMSGSIZE.
  */
 int longpin_put_pin(struct sk_buff *skb, const struct longpin_reader *reader,
-		    const struct pinned_range *range)
+		    struct pinned_range *range)
 {
-	const struct longpin_footprint *footprint = &range->footprint;
+	struct longpin_footprint footprint;
+	u32 kinds;
 
-	if (put_request(skb, reader, &range->maker, range->context, range->addr, range->length,
+	pinned_range_footprint(range, &footprint, &kinds);
+	if (put_request(skb, reader, &range->maker, range->context->id, range->addr, range->length,
 			range->flags, range->cookie) ||
 	    nla_put_u32(skb, LONGPIN_A_PIN_HANDLE, range->handle) ||
-	    nla_put_u64_64bit(skb, LONGPIN_A_PIN_PAGES, footprint->pages, LONGPIN_A_PIN_PAD) ||
-	    nla_put_u64_64bit(skb, LONGPIN_A_PIN_RUNS, footprint->runs, LONGPIN_A_PIN_PAD) ||
-	    nla_put_u64_64bit(skb, LONGPIN_A_PIN_BOOKKEEPING, footprint->bookkeeping,
+	    nla_put_u64_64bit(skb, LONGPIN_A_PIN_PAGES, footprint.pages, LONGPIN_A_PIN_PAD) ||
+	    nla_put_u64_64bit(skb, LONGPIN_A_PIN_RUNS, footprint.runs, LONGPIN_A_PIN_PAD) ||
+	    nla_put_u64_64bit(skb, LONGPIN_A_PIN_BOOKKEEPING, footprint.bookkeeping,
 			      LONGPIN_A_PIN_PAD) ||
-	    nla_put_u32(skb, LONGPIN_A_PIN_KINDS, range->kinds) ||
-	    nla_put_u64_64bit(skb, LONGPIN_A_PIN_AGE, age(range->made), LONGPIN_A_PIN_PAD))
+	    nla_put_u32(skb, LONGPIN_A_PIN_KINDS, kinds) ||
+	    nla_put_u64_64bit(skb, LONGPIN_A_PIN_AGE, age(range->made), LONGPIN_A_PIN_PAD) ||
+	    nla_put_u32(skb, LONGPIN_A_PIN_STATE, state_of(range, &footprint)) ||
+	    nla_put_u64_64bit(skb, LONGPIN_A_PIN_REVOKED_PAGES,
+			      range->runs.total - footprint.pages, LONGPIN_A_PIN_PAD) ||
+	    nla_put_u32(skb, LONGPIN_A_PIN_GRACE, range->lease ? range->lease->grace_ms : 0))
 		return -EMSGSIZE;
 	/* What has just ended is nobody's orphan: its process may have ended it by ending. */
-	if (!range->released && longpin_process_gone(&range->maker) &&
+	if (!READ_ONCE(range->released) && longpin_process_gone(&range->maker) &&
 	    nla_put_flag(skb, LONGPIN_A_PIN_ORPHANED))
 		return -EMSGSIZE;
 	return range->file ? put_file(skb, range->file) : 0;
@@ -198,7 +213,12 @@ int longpin_put_statistics(struct sk_buff *skb)
 			      LONGPIN_A_STATS_PAD) ||
 	    nla_put_u64_64bit(skb, LONGPIN_A_STATS_PINNING_TIME, sum.pinning_time,
 			      LONGPIN_A_STATS_PAD) ||
-	    nla_put_u64_64bit(skb, LONGPIN_A_STATS_DRY_RUNS, sum.dry_runs, LONGPIN_A_STATS_PAD))
+	    nla_put_u64_64bit(skb, LONGPIN_A_STATS_DRY_RUNS, sum.dry_runs, LONGPIN_A_STATS_PAD) ||
+	    nla_put_u64_64bit(skb, LONGPIN_A_STATS_REVOCATIONS, sum.revocations,
+			      LONGPIN_A_STATS_PAD) ||
+	    nla_put_u64_64bit(skb, LONGPIN_A_STATS_PAGES_REVOKED, sum.pages_revoked,
+			      LONGPIN_A_STATS_PAD) ||
+	    nla_put_u64_64bit(skb, LONGPIN_A_STATS_REPINS, sum.repins, LONGPIN_A_STATS_PAD))
 		return -EMSGSIZE;
 
 	for (reason = 0; reason < LONGPIN_REASONS; reason++) {

@@ -13,7 +13,7 @@ struct sk_buff;
 int longpin_put_context(struct sk_buff *skb, const struct longpin_reader *reader,
 			struct longpin_context *context);
 int longpin_put_pin(struct sk_buff *skb, const struct longpin_reader *reader,
-		    const struct pinned_range *range);
+		    struct pinned_range *range);
 int longpin_put_refused(struct sk_buff *skb, const struct longpin_reader *reader,
 			const struct longpin_context *context,
 			const struct longpin_process *process, const struct longpin_pin *request,

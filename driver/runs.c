@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The record of the pages that a pin holds: runs of contiguous pages, 16 bytes each, in
- * a list of blocks. Blocks are never moved or grown, each is twice as large as the one before,
+ * a list of blocks. Blocks are never grown, each is up to twice as large as the one before,
  * up to a page: memory that comes in one piece costs one small block, and memory that comes in
  * single pages costs 16 bytes a page and needs no large allocation.
+ *
+ * What is not held is a run too, a gap. A pin starts as one gap, which is filled from its start on;
+ * a lease that is revoked turns runs, or parts of them, into gaps. That must not fail, and
+ * must not wait for memory: if there is none for the two ends of a run that is cut, all of the run
+ * goes.
  */
 #include <linux/gfp.h>
 #include <linux/sched.h>
@@ -19,33 +24,113 @@
 /* Pages released between two chances for others to run. */
 #define RELEASE_CHUNK 512UL
 
-static struct longpin_run *add_run(struct longpin_runs *runs, unsigned long pages_to_come)
+static size_t block_bytes(unsigned int room)
 {
-	struct longpin_run_block *block = runs->last;
-	unsigned long room;
-	size_t bytes;
+	return sizeof(struct longpin_run_block) + room * sizeof(struct longpin_run);
+}
 
-	if (!block || block->used == block->room) {
-		room = block ? 2UL * block->room : BLOCK_ROOM_FIRST;
-		room = min3(room, pages_to_come, BLOCK_ROOM_MAX);
-		bytes = sizeof(*block) + room * sizeof(block->run[0]);
-		block = kmalloc(bytes, GFP_KERNEL_ACCOUNT);
-		if (!block)
-			return NULL;
-		block->next = NULL;
+static struct longpin_run_block *new_block(unsigned long room, gfp_t gfp)
+{
+	struct longpin_run_block *block = kmalloc(block_bytes(room), gfp);
+
+	if (block) {
 		block->pages = 0;
 		block->used = 0;
 		block->room = room;
-
-		if (runs->last)
-			runs->last->next = block;
-		else
-			runs->first = block;
-		runs->last = block;
-		runs->bytes += bytes;
 	}
-	runs->runs++;
-	return &block->run[block->used++];
+	return block;
+}
+
+static void link_block(struct longpin_runs *runs, struct longpin_run_block *block,
+		       struct list_head *behind)
+{
+	list_add(&block->node, behind);
+	runs->bytes += block_bytes(block->room);
+}
+
+static void drop_block(struct longpin_runs *runs, struct longpin_run_block *block)
+{
+	list_del(&block->node);
+	runs->bytes -= block_bytes(block->room);
+	kfree(block);
+}
+
+/**
+ * longpin_runs_init - a list that holds nothing yet
+ * @runs: filled
+ * @pages: pages in the range, not 0
+ *
+ * Return: 0, -ENOMEM.
+ */
+int longpin_runs_init(struct longpin_runs *runs, unsigned long pages)
+{
+	/* There are never more runs than pages. */
+	struct longpin_run_block *block =
+		new_block(min(pages, BLOCK_ROOM_FIRST), GFP_KERNEL_ACCOUNT);
+
+	if (!block)
+		return -ENOMEM;
+	memset(runs, 0, sizeof(*runs));
+	INIT_LIST_HEAD(&runs->blocks);
+	INIT_LIST_HEAD(&runs->spare);
+	runs->revision = 1;
+	runs->total = pages;
+
+	block->used = 1;
+	block->pages = pages;
+	block->run[0].pfn = LONGPIN_GAP;
+	block->run[0].pages = pages;
+	link_block(runs, block, &runs->blocks);
+	return 0;
+}
+
+/**
+ * longpin_runs_destroy - free what a list takes
+ * @runs: holds no pages
+ */
+void longpin_runs_destroy(struct longpin_runs *runs)
+{
+	struct longpin_run_block *block, *next;
+
+	WARN_ON_ONCE(runs->pages);
+	longpin_runs_drop_spare(runs);
+	list_for_each_entry_safe(block, next, &runs->blocks, node)
+		drop_block(runs, block);
+}
+
+static bool is_gap(const struct longpin_run *run)
+{
+	return run->pfn == LONGPIN_GAP;
+}
+
+static bool is_device(const struct longpin_run *run)
+{
+	return !is_gap(run) && is_zone_device_page(pfn_to_page(run->pfn));
+}
+
+static struct longpin_run_block *prev_block(const struct longpin_runs *runs,
+					    struct longpin_run_block *block)
+{
+	return block->node.prev == &runs->blocks ? NULL : list_prev_entry(block, node);
+}
+
+static struct longpin_run_block *next_block(const struct longpin_runs *runs,
+					    struct longpin_run_block *block)
+{
+	return list_is_last(&block->node, &runs->blocks) ? NULL : list_next_entry(block, node);
+}
+
+/* The run before a place, or NULL at the start; *block is set to where it is. */
+static struct longpin_run *run_before(const struct longpin_runs *runs,
+				      struct longpin_run_block **block, unsigned int index)
+{
+	if (!index) {
+		*block = prev_block(runs, *block);
+		if (!*block)
+			return NULL;
+		index = (*block)->used;
+	}
+	return &(*block)->run[index - 1];
 }
 
 /* Pages from pages[0] on that are contiguous, and of one pagemap or of none. */
@@ -68,43 +153,68 @@ static unsigned long stretch(struct page **pages, unsigned long nr)
 
 static bool continues(const struct longpin_run *run, struct page *page)
 {
-	struct page *last = pfn_to_page(run->pfn + run->pages - 1);
+	struct page *last;
 
-	if (run->pfn + run->pages != page_to_pfn(page))
+	if (is_gap(run) || run->pfn + run->pages != page_to_pfn(page))
 		return false;
+	last = pfn_to_page(run->pfn + run->pages - 1);
 	if (is_zone_device_page(last) != is_zone_device_page(page))
 		return false;
 	return !is_zone_device_page(page) || longpin_page_pgmap(last) == longpin_page_pgmap(page);
 }
 
-static int add_stretch(struct longpin_runs *runs, struct page *page, unsigned long nr,
-		       unsigned long pages_to_come)
+/**
+ * longpin_runs_prepare - have blocks at hand for pages that are to be filled in
+ * @runs: the list; its lock is not held
+ * @pages: the pages
+ * @nr: how many
+ *
+ * Return: 0, -ENOMEM.
+ */
+int longpin_runs_prepare(struct longpin_runs *runs, struct page **pages, unsigned long nr)
 {
-	struct longpin_run_block *block = runs->last;
-	struct longpin_run *run = block ? &block->run[block->used - 1] : NULL;
+	unsigned long done, needed = 0;
+	struct longpin_run_block *block;
 
-	if (run && continues(run, page)) {
-		run->pages += nr;
-	} else {
-		/* The caller holds the pagemap, which may be on its way out all the same. */
-		if (is_zone_device_page(page) && !longpin_get_dev_pagemap(page_to_pfn(page)))
-			return -ENODEV;
-		run = add_run(runs, pages_to_come);
-		if (!run) {
-			if (is_zone_device_page(page))
-				put_dev_pagemap(longpin_page_pgmap(page));
+	if (runs->total <= BLOCK_ROOM_FIRST) /* the first block has room for whatever comes */
+		return 0;
+	for (done = 0; done < nr; done += stretch(pages + done, nr - done))
+		needed++;
+	while (runs->spare_room < needed) {
+		/* One more for what is behind the gap. */
+		block = new_block(clamp(needed + 1, 2 * BLOCK_ROOM_FIRST, BLOCK_ROOM_MAX),
+				  GFP_KERNEL_ACCOUNT);
+		if (!block)
 			return -ENOMEM;
-		}
-		run->pfn = page_to_pfn(page);
-		run->pages = nr;
+		list_add_tail(&block->node, &runs->spare);
+		runs->spare_room += block->room;
 	}
-	runs->last->pages += nr;
-	runs->pages += nr;
 	return 0;
 }
 
-/* Nothing was written to the pages yet, so they are not marked dirty. */
-static void give_back(struct page **pages, unsigned long nr)
+/**
+ * longpin_runs_drop_spare - undo longpin_runs_prepare()
+ * @runs: the list
+ */
+void longpin_runs_drop_spare(struct longpin_runs *runs)
+{
+	struct longpin_run_block *block, *next;
+
+	list_for_each_entry_safe(block, next, &runs->spare, node) {
+		list_del(&block->node);
+		kfree(block);
+	}
+	runs->spare_room = 0;
+}
+
+/**
+ * longpin_give_back - give back pages that were taken, and that no list holds
+ * @pages: the pages, each held as struct longpin_run says
+ * @nr: how many
+ *
+ * Nothing was written to them yet, so they are not marked dirty. Doesn't sleep.
+ */
+void longpin_give_back(struct page **pages, unsigned long nr)
 {
 	unsigned long i;
 
@@ -116,137 +226,469 @@ static void give_back(struct page **pages, unsigned long nr)
 	}
 }
 
-/**
- * longpin_runs_add - hand over pages, in the order of their addresses
- * @runs: list that holds them from now on
- * @pages: the pages, each held as struct longpin_run says; for ZONE_DEVICE pages the
- *	caller holds a reference on their pagemap, and keeps it
- * @nr: how many, at least 1
- * @total: pages that the finished list will hold
- *
- * Return: 0, -ENOMEM, or -ENODEV when the device is going away. On failure those pages
- * that the list did not take were given back: none is left with the caller.
- */
-int longpin_runs_add(struct longpin_runs *runs, struct page **pages, unsigned long nr,
-		     unsigned long total)
+static struct longpin_run *run_at(const struct longpin_run_cursor *cursor)
 {
-	unsigned long done, n;
-	int err;
+	return &cursor->block->run[cursor->index];
+}
 
-	for (done = 0; done < nr; done += n) {
-		n = stretch(pages + done, nr - done);
-		err = add_stretch(runs, pages[done], n, total - runs->pages);
-		if (err) {
-			give_back(pages + done, nr - done);
-			return err;
+/* To the start of the next run. */
+static void step(const struct longpin_runs *runs, struct longpin_run_cursor *cursor)
+{
+	cursor->at += run_at(cursor)->pages - cursor->page;
+	cursor->page = 0;
+	if (++cursor->index < cursor->block->used)
+		return;
+	cursor->index = 0;
+	cursor->block = next_block(runs, cursor->block);
+}
+
+/* From the start of a run to the start of the one before; false if there is none. */
+static bool step_back(const struct longpin_runs *runs, struct longpin_run_cursor *cursor)
+{
+	struct longpin_run_block *block = cursor->block;
+
+	if (!run_before(runs, &block, cursor->index))
+		return false;
+	cursor->index = block == cursor->block ? cursor->index - 1 : block->used - 1;
+	cursor->block = block;
+	cursor->at -= run_at(cursor)->pages;
+	return true;
+}
+
+static void seek(const struct longpin_runs *runs, struct longpin_run_cursor *cursor)
+{
+	unsigned long page = cursor->at;
+	struct longpin_run_block *block;
+
+	if (cursor->revision == runs->revision)
+		return;
+	cursor->revision = runs->revision;
+	cursor->block = NULL;
+	cursor->index = 0;
+	list_for_each_entry(block, &runs->blocks, node) {
+		if (page < block->pages) {
+			cursor->block = block;
+			break;
 		}
+		page -= block->pages;
+	}
+	if (!cursor->block)
+		return;
+	for (; page >= run_at(cursor)->pages; cursor->index++)
+		page -= run_at(cursor)->pages;
+	cursor->page = page;
+}
+
+/* The list was changed, and the cursor is the only one that knows how. */
+static void changed(struct longpin_runs *runs, struct longpin_run_cursor *cursor)
+{
+	cursor->revision = ++runs->revision;
+}
+
+/*
+ * Move the runs from a place in a block on to a block of their own. The spare ones are for those who
+ * fill gaps only. False without memory.
+ */
+static bool cut_block(struct longpin_runs *runs, struct longpin_run_block *block,
+		      unsigned int index, bool filling)
+{
+	struct longpin_run_block *fresh = NULL;
+	unsigned int i, tail = block->used - index;
+
+	if (filling)
+		fresh = list_first_entry_or_null(&runs->spare, typeof(*fresh), node);
+	if (fresh && fresh->room > tail) {
+		list_del(&fresh->node);
+		runs->spare_room -= fresh->room;
+	} else {
+		/* Not charged to a memory cgroup: this may be anybody's process. */
+		fresh = new_block(min(2UL * block->room, BLOCK_ROOM_MAX),
+				  GFP_NOWAIT | __GFP_NOWARN);
+		if (!fresh)
+			return false;
+	}
+	memcpy(fresh->run, &block->run[index], tail * sizeof(fresh->run[0]));
+	fresh->used = tail;
+	for (i = 0; i < tail; i++)
+		fresh->pages += fresh->run[i].pages;
+	block->used -= tail;
+	block->pages -= fresh->pages;
+	link_block(runs, fresh, &block->node);
+	return true;
+}
+
+/* Put a run before the one at the cursor, which is at its start and stays there. */
+static bool insert(struct longpin_runs *runs, struct longpin_run_cursor *cursor,
+		   const struct longpin_run *run, bool filling)
+{
+	struct longpin_run_block *block = cursor->block, *prev = prev_block(runs, block);
+	unsigned int index = cursor->index;
+
+	if (!index && prev && prev->used < prev->room) {
+		block = prev;
+		index = prev->used;
+	} else if (block->used == block->room) {
+		if (!cut_block(runs, block, index, filling))
+			return false;
+		cursor->block = next_block(runs, block);
+		cursor->index = 0;
+	} else {
+		memmove(&block->run[index + 1], &block->run[index],
+			(block->used - index) * sizeof(block->run[0]));
+		cursor->index++;
+	}
+	block->run[index] = *run;
+	block->used++;
+	block->pages += run->pages;
+	cursor->at += run->pages;
+	if (!is_gap(run))
+		runs->runs++;
+	changed(runs, cursor);
+	return true;
+}
+
+/* Remove the run at the cursor, which is at its start; what it held is somebody else's now. */
+static void cut_out(struct longpin_runs *runs, struct longpin_run_cursor *cursor)
+{
+	struct longpin_run_block *block = cursor->block;
+
+	block->pages -= run_at(cursor)->pages;
+	if (!is_gap(run_at(cursor)))
+		runs->runs--;
+	block->used--;
+	memmove(&block->run[cursor->index], &block->run[cursor->index + 1],
+		(block->used - cursor->index) * sizeof(block->run[0]));
+	if (cursor->index == block->used) {
+		cursor->block = next_block(runs, block);
+		cursor->index = 0;
+	}
+	if (!block->used)
+		drop_block(runs, block);
+	changed(runs, cursor);
+}
+
+static void resize(struct longpin_run_block *block, struct longpin_run *run, long pages)
+{
+	run->pages += pages;
+	block->pages += pages;
+}
+
+/* Cut the run at the cursor in two there, so that the cursor is at a start. False without memory. */
+static bool split(struct longpin_runs *runs, struct longpin_run_cursor *cursor, bool filling)
+{
+	struct longpin_run_cursor at = *cursor;
+	struct longpin_run head = { .pfn = run_at(cursor)->pfn, .pages = cursor->page };
+
+	if (!cursor->page)
+		return true;
+	at.at -= head.pages;
+	at.page = 0;
+	if (!insert(runs, &at, &head, filling))
+		return false;
+	*cursor = at;
+	resize(cursor->block, run_at(cursor), -(long)head.pages);
+	if (!is_gap(&head)) {
+		run_at(cursor)->pfn += head.pages;
+		if (is_device(&head))
+			longpin_get_pgmap_again(longpin_page_pgmap(pfn_to_page(head.pfn)));
+	}
+	return true;
+}
+
+/* Make one run of that at the cursor, which is at its start, and the next, if they are one. */
+static void merge(struct longpin_runs *runs, struct longpin_run_cursor *cursor)
+{
+	struct longpin_run_cursor next = *cursor;
+	struct longpin_run *run = run_at(cursor);
+	unsigned long pages;
+
+	step(runs, &next);
+	if (!next.block)
+		return;
+	if (is_gap(run) ? !is_gap(run_at(&next)) :
+			  is_gap(run_at(&next)) || !continues(run, pfn_to_page(run_at(&next)->pfn)))
+		return;
+	if (is_device(run))
+		put_dev_pagemap(longpin_page_pgmap(pfn_to_page(run->pfn)));
+	pages = run_at(&next)->pages;
+	cut_out(runs, &next);
+	resize(cursor->block, run, pages);
+	cursor->revision = next.revision;
+}
+
+/* The cursor's run has become another; its place is to be looked up again. */
+static void stale(struct longpin_runs *runs, struct longpin_run_cursor *cursor, unsigned long at)
+{
+	cursor->at = at;
+	cursor->revision = runs->revision - 1;
+}
+
+/* Put contiguous pages into the gap at the cursor, from its start on, and move the cursor on. */
+static int fill_stretch(struct longpin_runs *runs, struct longpin_run_cursor *cursor,
+			struct page *page, unsigned long nr)
+{
+	struct longpin_run fresh = { .pfn = page_to_pfn(page), .pages = nr };
+	struct longpin_run_block *block = cursor->block;
+	struct longpin_run *before = run_before(runs, &block, cursor->index);
+	struct longpin_run *gap = run_at(cursor);
+	bool all = gap->pages == nr, joins = before && continues(before, page);
+	unsigned long end = cursor->at + nr;
+
+	/* The caller holds the pagemap, which may be on its way out all the same. */
+	if (!joins && is_device(&fresh) && !longpin_get_dev_pagemap(fresh.pfn))
+		return -ENODEV;
+
+	if (joins) {
+		resize(block, before, nr);
+		cursor->at = end;
+	} else if (all) {
+		*gap = fresh;
+		runs->runs++;
+	} else if (!insert(runs, cursor, &fresh, true)) {
+		if (is_device(&fresh))
+			put_dev_pagemap(longpin_page_pgmap(page));
+		return -ENOMEM;
+	}
+	runs->pages += nr;
+	changed(runs, cursor);
+
+	if (!all) {
+		resize(cursor->block, run_at(cursor), -(long)nr);
+	} else {
+		if (joins) {
+			resize(cursor->block, run_at(cursor), -(long)nr);
+			cut_out(runs, cursor);
+			stale(runs, cursor, end - 1);
+			seek(runs, cursor);
+			cursor->at -= cursor->page;
+			cursor->page = 0;
+		}
+		merge(runs, cursor);
+		stale(runs, cursor, end);
 	}
 	return 0;
 }
 
-static void release_run(const struct longpin_run *run, bool dirty)
+/**
+ * longpin_runs_fill - hand over pages that are held from now on
+ * @runs: the list
+ * @cursor: where they go: a gap that has room for them; behind them afterwards
+ * @pages: the pages, in the order of their addresses, each held as struct longpin_run says; for
+ *	ZONE_DEVICE pages the caller holds a reference on their pagemap, and keeps it
+ * @nr: how many
+ *
+ * Return: 0, -ENOMEM, or -ENODEV when the device is going away. On failure those pages
+ * that the list did not take were given back: none is left with the caller.
+ */
+int longpin_runs_fill(struct longpin_runs *runs, struct longpin_run_cursor *cursor,
+		      struct page **pages, unsigned long nr)
 {
-	struct page *first = pfn_to_page(run->pfn);
-	unsigned long done, n, i;
-	struct dev_pagemap *pgmap = NULL;
+	unsigned long done = 0, n;
+	int err = -EINVAL;
 
-	if (is_zone_device_page(first))
-		pgmap = longpin_page_pgmap(first);
+	seek(runs, cursor);
+	if (WARN_ON_ONCE(!cursor->block || !is_gap(run_at(cursor)) ||
+			 run_at(cursor)->pages - cursor->page < nr))
+		goto out_give_back;
+	err = split(runs, cursor, true) ? 0 : -ENOMEM;
+	for (; !err && done < nr; done += n) {
+		n = stretch(pages + done, nr - done);
+		err = fill_stretch(runs, cursor, pages[done], n);
+		if (err)
+			break;
+	}
+out_give_back:
+	longpin_give_back(pages + done, nr - done);
+	return err;
+}
 
-	for (done = 0; done < run->pages; done += n) {
-		/* Up to a boundary, so that a chunk never spans two memory sections. */
-		n = RELEASE_CHUNK - (run->pfn + done) % RELEASE_CHUNK;
-		n = min(run->pages - done, n);
-		if (pgmap) {
+/* Make a gap of the run at the cursor, which is at its start, and move the cursor behind it. */
+static void make_gap(struct longpin_runs *runs, struct longpin_run_cursor *cursor)
+{
+	struct longpin_run *run = run_at(cursor);
+	unsigned long end = cursor->at + run->pages;
+
+	if (is_device(run))
+		put_dev_pagemap(longpin_page_pgmap(pfn_to_page(run->pfn)));
+	run->pfn = LONGPIN_GAP;
+	runs->runs--;
+	changed(runs, cursor);
+
+	merge(runs, cursor);
+	if (step_back(runs, cursor))
+		merge(runs, cursor);
+	while (cursor->at < end)
+		step(runs, cursor);
+}
+
+/* Give pages of one run back. Where that must not sleep they are marked dirty without their lock. */
+static void give_back_pages(unsigned long pfn, unsigned long nr, bool dirty, bool may_sleep)
+{
+	bool device = is_zone_device_page(pfn_to_page(pfn));
+	unsigned long n, i;
+
+	for (; nr; pfn += n, nr -= n) {
+		/* Up to a boundary, so that no call spans two memory sections. */
+		n = min(nr, RELEASE_CHUNK - pfn % RELEASE_CHUNK);
+		if (device) {
 			/* DAX has no page cache to write back: no dirty mark. */
 			for (i = 0; i < n; i++)
-				put_page(pfn_to_page(run->pfn + done + i));
+				put_page(pfn_to_page(pfn + i));
 		} else {
-			longpin_unpin_range(pfn_to_page(run->pfn + done), n, dirty);
+			if (dirty && !may_sleep)
+				longpin_mark_dirty(pfn_to_page(pfn), n);
+			longpin_unpin_range(pfn_to_page(pfn), n, dirty && may_sleep);
 		}
-		cond_resched();
+		if (may_sleep)
+			cond_resched();
 	}
-	if (pgmap)
-		put_dev_pagemap(pgmap);
+}
+
+/* Turn up to @nr pages from the cursor on into a gap; the cursor is in a run. */
+static unsigned long revoke_here(struct longpin_runs *runs, struct longpin_run_cursor *cursor,
+				 unsigned long nr, bool dirty, struct longpin_revoked *revoked)
+{
+	struct longpin_run_cursor end;
+	const struct longpin_run *run;
+
+	if (!split(runs, cursor, false)) {
+		cursor->at -= cursor->page;
+		nr += cursor->page;
+		cursor->page = 0;
+	}
+	if (nr < run_at(cursor)->pages) {
+		end = *cursor;
+		end.page = nr;
+		end.at += nr;
+		if (split(runs, &end, false)) {
+			*cursor = end;
+			step_back(runs, cursor);
+			cursor->revision = end.revision;
+		}
+	}
+	run = run_at(cursor);
+	nr = run->pages;
+
+	if (!revoked->pages)
+		revoked->first = cursor->at;
+	revoked->pages += nr;
+	revoked->last = cursor->at + nr - 1;
+	runs->pages -= nr;
+	give_back_pages(run->pfn, nr, dirty, false);
+	make_gap(runs, cursor);
+	return nr;
 }
 
 /**
- * longpin_runs_release - give back all pages, and the list's memory
- * @runs: empty afterwards
+ * longpin_runs_revoke - give back what is held from a place on, a chunk of it
+ * @runs: the list
+ * @end: page to stop at
+ * @dirty: mark ordinary pages dirty
+ * @revoked: where to start, with no pages given back yet; tells what was done, and where to go on
+ *
+ * Doesn't sleep and can't fail. More than asked for is given back when there is no memory to cut a
+ * run in two: all of it then.
+ *
+ * Return: whether there may be more.
+ */
+bool longpin_runs_revoke(struct longpin_runs *runs, unsigned long end, bool dirty,
+			 struct longpin_revoked *revoked)
+{
+	struct longpin_run_cursor *cursor = &revoked->next;
+	unsigned long left = RELEASE_CHUNK, n;
+
+	seek(runs, cursor);
+	while (cursor->block && cursor->at < end) {
+		if (is_gap(run_at(cursor))) {
+			step(runs, cursor);
+			continue;
+		}
+		if (!left)
+			return true;
+		n = min3(run_at(cursor)->pages - cursor->page, end - cursor->at, left);
+		n = revoke_here(runs, cursor, n, dirty, revoked);
+		left -= min(left, n);
+	}
+	return false;
+}
+
+/**
+ * longpin_runs_release - give back all pages
+ * @runs: the list, which is nobody else's any more; all a gap afterwards, and of no use
  * @dirty: mark ordinary pages dirty
  *
  * May sleep, in page locks too.
  */
 void longpin_runs_release(struct longpin_runs *runs, bool dirty)
 {
-	struct longpin_run_block *block = runs->first, *next;
-	unsigned int i;
+	struct longpin_run_block *block, *next;
+	struct dev_pagemap *pgmap;
+	struct longpin_run *run;
 
-	for (; block; block = next) {
-		for (i = 0; i < block->used; i++)
-			release_run(&block->run[i], dirty);
-		next = block->next;
-		kfree(block);
+	list_for_each_entry_safe(block, next, &runs->blocks, node) {
+		for (run = block->run; run < block->run + block->used; run++) {
+			if (is_gap(run))
+				continue;
+			pgmap = is_device(run) ? longpin_page_pgmap(pfn_to_page(run->pfn)) : NULL;
+			give_back_pages(run->pfn, run->pages, dirty, true);
+			if (pgmap)
+				put_dev_pagemap(pgmap);
+		}
+		drop_block(runs, block);
 	}
-	memset(runs, 0, sizeof(*runs));
-}
-
-/**
- * longpin_runs_seek - find a page
- * @runs: list
- * @page: which, counted from the start of the pin; not more than runs->pages
- * @cursor: where it is; behind the end for runs->pages
- *
- * May sleep.
- */
-void longpin_runs_seek(const struct longpin_runs *runs, unsigned long page,
-		       struct longpin_run_cursor *cursor)
-{
-	struct longpin_run_block *block = runs->first;
-
-	for (; block && page >= block->pages; block = block->next) {
-		page -= block->pages;
-		cond_resched();
-	}
-
-	cursor->block = block;
-	cursor->index = 0;
-	for (; block && page >= block->run[cursor->index].pages; cursor->index++)
-		page -= block->run[cursor->index].pages;
-	cursor->page = page;
+	runs->pages = 0;
+	runs->runs = 0;
 }
 
 /**
  * longpin_runs_here - what is at a place
+ * @runs: the list
  * @cursor: the place
- * @pfn: page there
+ * @pfn: set to the page there, or to LONGPIN_GAP
  *
- * Return: contiguous pages from there on, 0 behind the end.
+ * Return: contiguous pages, or pages in the gap, from there on; 0 behind the end.
  */
-unsigned long longpin_runs_here(const struct longpin_run_cursor *cursor, unsigned long *pfn)
+unsigned long longpin_runs_here(const struct longpin_runs *runs, struct longpin_run_cursor *cursor,
+				unsigned long *pfn)
 {
 	const struct longpin_run *run;
 
+	seek(runs, cursor);
 	if (!cursor->block)
 		return 0;
-	run = &cursor->block->run[cursor->index];
-	*pfn = run->pfn + cursor->page;
+	run = run_at(cursor);
+	*pfn = is_gap(run) ? LONGPIN_GAP : run->pfn + cursor->page;
 	return run->pages - cursor->page;
 }
 
 /**
+ * longpin_runs_next - go on to the next gap, or to the next pages that are held
+ * @runs: the list
+ * @cursor: the place; moved to what is found, and not moved if it is there already
+ * @gap: what to look for
+ *
+ * Return: pages from there on to the end of the gap or run; 0 when there is none.
+ */
+unsigned long longpin_runs_next(const struct longpin_runs *runs, struct longpin_run_cursor *cursor,
+				bool gap)
+{
+	seek(runs, cursor);
+	while (cursor->block && is_gap(run_at(cursor)) != gap)
+		step(runs, cursor);
+	return cursor->block ? run_at(cursor)->pages - cursor->page : 0;
+}
+
+/**
  * longpin_runs_advance - move on
- * @cursor: the place, not behind the end
+ * @runs: the list
+ * @cursor: the place, as longpin_runs_here() has just left it
  * @pages: by how much; not more than longpin_runs_here() returned
  */
-void longpin_runs_advance(struct longpin_run_cursor *cursor, unsigned long pages)
+void longpin_runs_advance(const struct longpin_runs *runs, struct longpin_run_cursor *cursor,
+			  unsigned long pages)
 {
+	cursor->at += pages;
 	cursor->page += pages;
-	if (cursor->page < cursor->block->run[cursor->index].pages)
-		return;
-	cursor->page = 0;
-	if (++cursor->index < cursor->block->used)
-		return;
-	cursor->index = 0;
-	cursor->block = cursor->block->next;
+	if (cursor->page == run_at(cursor)->pages)
+		step(runs, cursor);
 }

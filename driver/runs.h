@@ -2,19 +2,23 @@
 #ifndef LONGPIN_RUNS_H
 #define LONGPIN_RUNS_H
 
+#include <linux/list.h>
 #include <linux/types.h>
 
 struct page;
 
+/* struct longpin_run.pfn of a gap */
+#define LONGPIN_GAP (~0UL)
+
 /**
- * struct longpin_run - physically contiguous pages, all held
- * @pfn: the first page
+ * struct longpin_run - physically contiguous pages, all held, or a gap where none are
+ * @pfn: the first page, or LONGPIN_GAP
  * @pages: how many
  *
  * A run never mixes ordinary pages with ZONE_DEVICE pages, nor pages of two pagemaps,
  * so its first page tells how all of it is held:
  *
- *   ordinary      a long-term pin a page
+ *   ordinary      a pin (FOLL_PIN) a page
  *   ZONE_DEVICE   a plain reference a page, and one reference for the whole run on the
  *                 pagemap, which keeps the device from being unbound
  */
@@ -25,14 +29,14 @@ struct longpin_run {
 
 /**
  * struct longpin_run_block - some runs of a list; as large as it has to be, a page at most
- * @next: the block that follows, or NULL
- * @pages: pages in the runs of this block
+ * @node: in struct longpin_runs
+ * @pages: pages in the runs of this block, gaps included
  * @used: runs in it
  * @room: runs that it has room for
  * @run: the runs, in the order of the pin's addresses
  */
 struct longpin_run_block {
-	struct longpin_run_block *next;
+	struct list_head node;
 	unsigned long pages;
 	unsigned int used;
 	unsigned int room;
@@ -41,42 +45,80 @@ struct longpin_run_block {
 
 /**
  * struct longpin_runs - the pages that a pin holds
- * @first: list of blocks, NULL when empty
- * @last: its end, where runs are added
- * @runs: runs in all blocks
- * @pages: pages in all runs
- * @bytes: memory that the blocks take
+ * @blocks: struct longpin_run_block; together they cover the range of the pin
+ * @spare: empty blocks, for those who fill gaps
+ * @spare_room: runs that these have room for
+ * @total: pages in the range
+ * @pages: pages held
+ * @runs: runs, without the gaps
+ * @bytes: memory that the blocks take, without the spare ones
+ * @revision: changes when runs do
  *
- * Not locked: whoever makes a list owns it alone until the pin is published, and from
- * then on it does not change until it is released, under the pin's semaphore.
+ * Whoever uses it holds the pin's lock, under which nothing is allocated that could wait. That
+ * is why there are spare blocks: they belong to the one who fills gaps, of whom there is one
+ * at a time, and are not protected by the lock.
  */
 struct longpin_runs {
-	struct longpin_run_block *first;
-	struct longpin_run_block *last;
-	unsigned long runs;
+	struct list_head blocks;
+	struct list_head spare;
+	unsigned long spare_room;
+	unsigned long total;
 	unsigned long pages;
+	unsigned long runs;
 	size_t bytes;
+	unsigned int revision;
 };
 
 /**
  * struct longpin_run_cursor - a place in a list of runs
+ * @at: the page, counted from the start of the pin
  * @block: block of the run, NULL behind the end
  * @index: run in the block
  * @page: page in the run
+ * @revision: of the list, when the three above were found
+ *
+ * All zero but for @at it is a place that has yet to be looked up.
  */
 struct longpin_run_cursor {
+	unsigned long at;
 	struct longpin_run_block *block;
 	unsigned int index;
 	unsigned long page;
+	unsigned int revision;
 };
 
-int longpin_runs_add(struct longpin_runs *runs, struct page **pages, unsigned long nr,
-		     unsigned long total);
-void longpin_runs_release(struct longpin_runs *runs, bool dirty);
+/**
+ * struct longpin_revoked - what longpin_runs_revoke() did
+ * @next: place to go on from
+ * @first: first page that was given back
+ * @last: last one
+ * @pages: how many; @first and @last mean nothing if it is 0
+ */
+struct longpin_revoked {
+	struct longpin_run_cursor next;
+	unsigned long first;
+	unsigned long last;
+	unsigned long pages;
+};
 
-void longpin_runs_seek(const struct longpin_runs *runs, unsigned long page,
-		       struct longpin_run_cursor *cursor);
-unsigned long longpin_runs_here(const struct longpin_run_cursor *cursor, unsigned long *pfn);
-void longpin_runs_advance(struct longpin_run_cursor *cursor, unsigned long pages);
+int longpin_runs_init(struct longpin_runs *runs, unsigned long pages);
+void longpin_runs_destroy(struct longpin_runs *runs);
+
+int longpin_runs_prepare(struct longpin_runs *runs, struct page **pages, unsigned long nr);
+int longpin_runs_fill(struct longpin_runs *runs, struct longpin_run_cursor *cursor,
+		      struct page **pages, unsigned long nr);
+void longpin_runs_drop_spare(struct longpin_runs *runs);
+
+bool longpin_runs_revoke(struct longpin_runs *runs, unsigned long end, bool dirty,
+			 struct longpin_revoked *revoked);
+void longpin_runs_release(struct longpin_runs *runs, bool dirty);
+void longpin_give_back(struct page **pages, unsigned long nr);
+
+unsigned long longpin_runs_here(const struct longpin_runs *runs, struct longpin_run_cursor *cursor,
+				unsigned long *pfn);
+unsigned long longpin_runs_next(const struct longpin_runs *runs, struct longpin_run_cursor *cursor,
+				bool gap);
+void longpin_runs_advance(const struct longpin_runs *runs, struct longpin_run_cursor *cursor,
+			  unsigned long pages);
 
 #endif /* LONGPIN_RUNS_H */

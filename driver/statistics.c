@@ -34,30 +34,62 @@ static void raise_peak(s64 now)
 
 /**
  * longpin_count_pinned - count a pin that was made
- * @range: the pin
+ * @now: what it holds
  * @ns: what it took
+ *
+ * None of the functions that count sleeps.
  */
-void longpin_count_pinned(const struct pinned_range *range, u64 ns)
+void longpin_count_pinned(const struct longpin_footprint *now, u64 ns)
 {
-	raise_peak(atomic64_add_return(range->footprint.pages, &pages_now));
+	static const struct longpin_footprint nothing;
+
+	longpin_count_change(&nothing, now);
 	this_cpu_inc(counters.pins);
-	this_cpu_add(counters.runs, range->footprint.runs);
-	this_cpu_add(counters.bookkeeping, range->footprint.bookkeeping);
 	this_cpu_inc(counters.pins_made);
-	this_cpu_add(counters.pages_taken, range->footprint.pages);
+	this_cpu_add(counters.pages_taken, now->pages);
 	this_cpu_add(counters.pinning_time, ns);
 }
 
 /**
- * longpin_count_unpinned - count the end of a pin that longpin_count_pinned() counted
- * @range: the pin
+ * longpin_count_change - count that a pin holds less, or more
+ * @old: what was counted
+ * @now: what it holds now
  */
-void longpin_count_unpinned(const struct pinned_range *range)
+void longpin_count_change(const struct longpin_footprint *old, const struct longpin_footprint *now)
 {
-	atomic64_sub(range->footprint.pages, &pages_now);
+	raise_peak(atomic64_add_return(now->pages - old->pages, &pages_now));
+	this_cpu_add(counters.runs, now->runs - old->runs);
+	this_cpu_add(counters.bookkeeping, now->bookkeeping - old->bookkeeping);
+}
+
+/**
+ * longpin_count_unpinned - count the end of a pin that longpin_count_pinned() counted
+ * @old: what was counted last
+ */
+void longpin_count_unpinned(const struct longpin_footprint *old)
+{
+	static const struct longpin_footprint nothing;
+
+	longpin_count_change(old, &nothing);
 	this_cpu_dec(counters.pins);
-	this_cpu_sub(counters.runs, range->footprint.runs);
-	this_cpu_sub(counters.bookkeeping, range->footprint.bookkeeping);
+}
+
+/**
+ * longpin_count_revoked - count that pages of a lease were taken back
+ * @pages: how many
+ */
+void longpin_count_revoked(u64 pages)
+{
+	this_cpu_inc(counters.revocations);
+	this_cpu_add(counters.pages_revoked, pages);
+}
+
+/**
+ * longpin_count_repinned - count that a pin got pages again
+ */
+void longpin_count_repinned(void)
+{
+	this_cpu_inc(counters.repins);
 }
 
 /**
@@ -97,6 +129,9 @@ void longpin_statistics_sum(struct longpin_statistics *sum)
 		sum->pages_taken += READ_ONCE(one->pages_taken);
 		sum->pinning_time += READ_ONCE(one->pinning_time);
 		sum->dry_runs += READ_ONCE(one->dry_runs);
+		sum->revocations += READ_ONCE(one->revocations);
+		sum->pages_revoked += READ_ONCE(one->pages_revoked);
+		sum->repins += READ_ONCE(one->repins);
 		for (i = 0; i < LONGPIN_REASONS; i++)
 			sum->refused[i] += READ_ONCE(one->refused[i]);
 	}

@@ -6,7 +6,7 @@
 
 #include <linux/longpin.h>
 
-struct pinned_range;
+struct longpin_footprint;
 
 /* LONGPIN_REASON_* are below. */
 #define LONGPIN_REASONS (LONGPIN_REASON_MAX_USER_PAGES + 1)
@@ -20,6 +20,9 @@ struct pinned_range;
  * @pages_taken: pages that they held
  * @pinning_time: nanoseconds that were spent making them
  * @dry_runs: dry runs, whatever the answer
+ * @revocations: how often pages of a lease were taken back
+ * @pages_revoked: how many were
+ * @repins: how often a pin got pages again
  * @refused: requests refused, by LONGPIN_REASON_*
  */
 struct longpin_statistics {
@@ -30,11 +33,17 @@ struct longpin_statistics {
 	u64 pages_taken;
 	u64 pinning_time;
 	u64 dry_runs;
+	u64 revocations;
+	u64 pages_revoked;
+	u64 repins;
 	u64 refused[LONGPIN_REASONS];
 };
 
-void longpin_count_pinned(const struct pinned_range *range, u64 ns);
-void longpin_count_unpinned(const struct pinned_range *range);
+void longpin_count_pinned(const struct longpin_footprint *now, u64 ns);
+void longpin_count_change(const struct longpin_footprint *old, const struct longpin_footprint *now);
+void longpin_count_unpinned(const struct longpin_footprint *old);
+void longpin_count_revoked(u64 pages);
+void longpin_count_repinned(void);
 void longpin_count_refused(u32 reason);
 void longpin_count_dry_run(void);
 

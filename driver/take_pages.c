@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Take the pages of a range of the current process, all or none.
+ * Fill the gaps of a pin with the pages of the current process that are mapped there, all of them.
+ * A pin that is being made is one gap.
  *
  * The range is walked in chunks of up to 512 pages, which end where a page table does (at 2 MiB
  * with 4 KiB pages) and where a mapping does. Between two chunks no lock is held, others may
@@ -12,7 +13,7 @@
  * file-system DAX by itself, on every kernel, but Linux before 6.5 lets write pins of a
  * file's page cache through.
  *
- * Device-DAX. A pin must keep the device from being unbound, and get_user_pages holds its
+ * Device-DAX, and file-system DAX under a lease. A pin must keep the device from being unbound, and get_user_pages holds its
  * reference on the pagemap only until it returns: between its return and ours the device
  * could go, and the page structures with it. So the pages are taken and the pagemap is
  * looked up inside one RCU read-side section. That closes the gap: unbinding first removes
@@ -22,7 +23,11 @@
  * are still there to drop the references. It is an RCU-sched section, since that is what
  * reference counts waited for before 4.20. The mmap lock is held all along, so that the
  * mapping stays the device's. FOLL_LONGTERM would only add the check for file-system DAX,
- * which the mapping has passed.
+ * which the mapping has passed, or which is leased.
+ *
+ * A lease can lose pages while others are still being taken: see lease.c. What is taken goes into
+ * the pin only if its mapping has not changed since before it was looked up; and when the end is
+ * reached and pages were lost meanwhile, the walk begins again.
  *
  * Two gaps stay, both for an administrator who unbinds a device at the wrong moment: Linux
  * 4.15 to 4.19, without later fixes, frees the page structures before it waits for references;
@@ -36,6 +41,7 @@
 #include <linux/longpin.h>
 
 #include "kernel_compat.h"
+#include "lease.h"
 #include "memory_kind.h"
 #include "pin.h"
 #include "refusal.h"
@@ -50,27 +56,44 @@
 
 /**
  * struct taking - the state of one walk
- * @runs: where pages go
- * @total: pages wanted
- * @write: for writing?
- * @addr: next page to take
- * @segment: the mapping at @addr; looked up again when @addr reaches its end
+ * @range: the pin whose gaps are filled
+ * @flags: LONGPIN_PIN_*
+ * @first: first page of the part to be filled
+ * @end: page behind its last
+ * @cursor: next page to take
+ * @addr: its address
+ * @segment: the mapping there; looked up again when @addr reaches its end
+ * @seq: of a lease, before @segment was looked up
  * @kinds: LONGPIN_KIND_* of what was taken
  * @pages: scratch, room for a chunk
- * @races: tries at @addr that failed where the mapping may have changed under us
+ * @races: tries that failed where the mapping may have changed under us
  * @why: filled on refusal
  */
 struct taking {
-	struct longpin_runs *runs;
-	unsigned long total;
-	bool write;
+	struct pinned_range *range;
+	u32 flags;
+	unsigned long first;
+	unsigned long end;
+	struct longpin_run_cursor cursor;
 	unsigned long addr;
 	struct memory_segment segment;
+	unsigned long seq;
 	u32 kinds;
 	struct page **pages;
 	unsigned int races;
 	struct longpin_refusal *why;
 };
+
+static bool for_writing(const struct taking *taking)
+{
+	return taking->flags & LONGPIN_PIN_WRITE;
+}
+
+static int classify(struct taking *taking)
+{
+	return longpin_classify(current->mm, taking->addr, taking->flags, &taking->segment,
+				taking->why);
+}
 
 static int look_up_segment(struct taking *taking)
 {
@@ -80,9 +103,46 @@ static int look_up_segment(struct taking *taking)
 	err = longpin_mmap_read_lock(mm);
 	if (err)
 		return err;
-	err = longpin_classify(mm, taking->addr, taking->write, &taking->segment, taking->why);
+	err = classify(taking);
 	longpin_mmap_read_unlock(mm);
 	return err;
+}
+
+/* Something else may have been mapped in between: try again, but not for ever. */
+static long try_again(struct taking *taking)
+{
+	taking->segment.end = 0;
+	return ++taking->races < RACES_MAX ? 0 : -EAGAIN;
+}
+
+/*
+ * Hand pages that were taken over to the pin, if they are what is mapped now. Returns how many, 0 to
+ * try again, or an errno. None is left with the caller.
+ */
+static long hand_over(struct taking *taking, unsigned long nr)
+{
+	struct pinned_range *range = taking->range;
+	int err;
+
+	err = longpin_runs_prepare(&range->runs, taking->pages, nr);
+	if (err) {
+		longpin_give_back(taking->pages, nr);
+		return err;
+	}
+	spin_lock(&range->lock);
+	if (range->lease && longpin_lease_lost(range->lease, taking->seq)) {
+		spin_unlock(&range->lock);
+		longpin_give_back(taking->pages, nr);
+		return try_again(taking);
+	}
+	err = longpin_runs_fill(&range->runs, &taking->cursor, taking->pages, nr);
+	pinned_range_changed(range);
+	spin_unlock(&range->lock);
+
+	if (err == -ENODEV)
+		return longpin_refuse_at(taking->why, -EFAULT, LONGPIN_REASON_DEVICE_GONE,
+					 taking->addr);
+	return err ? err : nr;
 }
 
 /* LONGPIN_REASON_* against one of the pages, or LONGPIN_REASON_NONE. */
@@ -93,7 +153,7 @@ static u32 objection(const struct taking *taking, unsigned long nr)
 	for (i = 0; i < nr; i++) {
 		if (is_zone_device_page(taking->pages[i]))
 			return LONGPIN_REASON_DEVICE_PAGE;
-		if (taking->write && longpin_is_file_cache(taking->pages[i]))
+		if (for_writing(taking) && longpin_is_file_cache(taking->pages[i]))
 			return LONGPIN_REASON_DIRTY_TRACKING;
 	}
 	return LONGPIN_REASON_NONE;
@@ -135,38 +195,42 @@ static int gup_refused(struct taking *taking, long got)
 	}
 }
 
+/* Give back what longpin_gup_longterm() or longpin_gup_one() took. */
+static void unpin(struct page **pages, long nr)
+{
+	long i;
+
+	for (i = 0; i < nr; i++)
+		longpin_unpin_range(pages[i], 1, false);
+}
+
 /* Returns the pages taken, 0 to try again, or an errno. */
 static long take_ordinary(struct taking *taking, unsigned long nr)
 {
 	long got = longpin_gup_longterm(taking->addr, nr, taking->segment.gup_flags, taking->pages);
 	u32 reason;
-	long i;
-	int err;
 
 	if (got <= 0)
 		return gup_refused(taking, got);
 
 	reason = objection(taking, got);
 	if (reason != LONGPIN_REASON_NONE) {
-		for (i = 0; i < got; i++)
-			longpin_unpin_range(taking->pages[i], 1, false);
+		unpin(taking->pages, got);
 		return ask_again(taking, -EOPNOTSUPP, reason);
 	}
-
-	err = longpin_runs_add(taking->runs, taking->pages, got, taking->total);
-	return err ? err : got;
+	return hand_over(taking, got);
 }
 
 /*
  * Take references on the pages present at taking->addr that belong to one pagemap, and one
  * on the pagemap. Returns how many, 0 when none is present, or -ENODEV.
  */
-static long take_present_devdax(struct taking *taking, unsigned long nr, struct dev_pagemap **pgmap)
+static long take_present_dax(struct taking *taking, unsigned long nr, struct dev_pagemap **pgmap)
 {
 	long got, good = 0, i;
 
 	rcu_read_lock_sched();
-	got = longpin_gup_present(taking->addr, nr, taking->write, taking->pages);
+	got = longpin_gup_present(taking->addr, nr, for_writing(taking), taking->pages);
 	if (got) {
 		*pgmap = longpin_get_dev_pagemap(page_to_pfn(taking->pages[0]));
 		while (*pgmap && good < got && longpin_page_pgmap(taking->pages[good]) == *pgmap)
@@ -178,8 +242,55 @@ static long take_present_devdax(struct taking *taking, unsigned long nr, struct 
 	return got && !good ? -ENODEV : good;
 }
 
+static bool is_dax(const struct taking *taking)
+{
+	return taking->segment.kind & (LONGPIN_KIND_DEVDAX | LONGPIN_KIND_FSDAX);
+}
+
+/*
+ * A page that is there, but not one of the device's: where a file on fs-DAX has a hole, the zero page
+ * is mapped for reading. Returns 1, or 0 if there is something else by now.
+ */
+static long take_hole(struct taking *taking)
+{
+	long got = longpin_gup_one(taking->addr, taking->segment.gup_flags, taking->pages);
+
+	if (got <= 0)
+		return 0;
+	if (!is_zone_device_page(taking->pages[0]))
+		return got;
+	unpin(taking->pages, got);
+	return 0;
+}
+
+/*
+ * What of the chunk is there, or one page of it that was brought in. *pgmap is set to the pagemap of
+ * the pages, if they have one. Returns how many, 0 to try again, or an errno.
+ */
+static long take_dax_pages(struct taking *taking, unsigned long nr, struct dev_pagemap **pgmap)
+{
+	long got;
+	int err;
+
+	*pgmap = NULL;
+	got = take_present_dax(taking, nr, pgmap);
+	if (!got) {
+		err = longpin_fault_in(current->mm, taking->addr, for_writing(taking));
+		if (err)
+			return longpin_refuse_at(taking->why, err == -ENOMEM ? -ENOMEM : -EFAULT,
+						 LONGPIN_REASON_FAULT, taking->addr);
+		got = take_present_dax(taking, nr, pgmap);
+	}
+	if (got < 0)
+		return longpin_refuse_at(taking->why, -EFAULT, LONGPIN_REASON_DEVICE_GONE,
+					 taking->addr);
+	if (!got && taking->segment.kind == LONGPIN_KIND_FSDAX)
+		got = take_hole(taking);
+	return got;
+}
+
 /* Returns the pages taken, 0 to try again, or an errno. */
-static long take_devdax(struct taking *taking, unsigned long nr)
+static long take_dax(struct taking *taking, unsigned long nr)
 {
 	struct mm_struct *mm = current->mm;
 	struct dev_pagemap *pgmap;
@@ -189,74 +300,99 @@ static long take_devdax(struct taking *taking, unsigned long nr)
 	err = longpin_mmap_read_lock(mm);
 	if (err)
 		return err;
-	err = longpin_classify(mm, taking->addr, taking->write, &taking->segment, taking->why);
-	if (err)
+	got = classify(taking);
+	if (got)
 		goto out_unlock;
 
 	/* What was classified a moment ago may be shorter now, or something else. */
-	got = 0;
-	if (taking->segment.kind != LONGPIN_KIND_DEVDAX)
-		goto out_retry;
-	nr = min(nr, (taking->segment.end - taking->addr) >> PAGE_SHIFT);
-
-	got = take_present_devdax(taking, nr, &pgmap);
+	if (is_dax(taking)) {
+		nr = min(nr, (taking->segment.end - taking->addr) >> PAGE_SHIFT);
+		got = take_dax_pages(taking, nr, &pgmap);
+	}
 	if (!got) {
-		err = longpin_fault_in(mm, taking->addr, taking->write);
-		if (err) {
-			err = longpin_refuse_at(taking->why, err == -ENOMEM ? -ENOMEM : -EFAULT,
-						LONGPIN_REASON_FAULT, taking->addr);
-			goto out_unlock;
-		}
-		got = take_present_devdax(taking, nr, &pgmap);
+		got = try_again(taking);
+	} else if (got > 0) {
+		got = hand_over(taking, got);
+		if (pgmap)
+			put_dev_pagemap(pgmap);
 	}
-	if (got < 0) {
-		err = longpin_refuse_at(taking->why, -EFAULT, LONGPIN_REASON_DEVICE_GONE,
-					taking->addr);
-		goto out_unlock;
-	}
-	if (!got)
-		goto out_retry;
-
-	err = longpin_runs_add(taking->runs, taking->pages, got, taking->total);
-	put_dev_pagemap(pgmap);
-	if (err == -ENODEV)
-		err = longpin_refuse_at(taking->why, -EFAULT, LONGPIN_REASON_DEVICE_GONE,
-					taking->addr);
 out_unlock:
 	longpin_mmap_read_unlock(mm);
-	return err ? err : got;
+	return got;
+}
 
-out_retry:
-	longpin_mmap_read_unlock(mm);
-	return ++taking->races < RACES_MAX ? 0 : -EAGAIN;
+/* The rest of the gap at the cursor, or of the next one. Returns pages, or 0 if there is none. */
+static unsigned long gap_ahead(struct taking *taking)
+{
+	unsigned long pages = longpin_runs_next(&taking->range->runs, &taking->cursor, true);
+
+	if (!pages || taking->cursor.at >= taking->end)
+		return 0;
+	return min(pages, taking->end - taking->cursor.at);
+}
+
+/* Go to the next gap. Returns pages in it, or 0 when there is none any more. */
+static unsigned long next_gap(struct taking *taking)
+{
+	struct pinned_range *range = taking->range;
+	unsigned long pages;
+
+	spin_lock(&range->lock);
+	pages = gap_ahead(taking);
+	if (!pages && range->lease) {
+		/* Some may have been lost behind us. */
+		taking->cursor = (struct longpin_run_cursor){ .at = taking->first };
+		pages = gap_ahead(taking);
+		taking->races += pages > 0;
+	}
+	if (!pages) {
+		range->filling = false;
+		range->kinds = taking->kinds | range->kinds;
+		pinned_range_changed(range);
+	}
+	spin_unlock(&range->lock);
+
+	taking->addr = (range->addr & PAGE_MASK) + (taking->cursor.at << PAGE_SHIFT);
+	return pages;
+}
+
+/* Before each chunk: make sure that the segment is that of its address. */
+static int prepare_chunk(struct taking *taking)
+{
+	struct longpin_lease *lease = taking->range->lease;
+	unsigned long seq;
+
+	if (lease) {
+		seq = longpin_lease_begin(lease);
+		if (seq != taking->seq)
+			taking->segment.end = 0;
+		taking->seq = seq;
+	}
+	return taking->addr < taking->segment.end ? 0 : look_up_segment(taking);
 }
 
 static int take_all(struct taking *taking)
 {
-	while (taking->runs->pages < taking->total) {
-		unsigned long nr = taking->total - taking->runs->pages;
-		long got;
-		int err;
+	unsigned long nr;
+	long got;
+	int err;
 
+	while ((nr = next_gap(taking))) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		if (taking->addr >= taking->segment.end) {
-			err = look_up_segment(taking);
-			if (err)
-				return err;
-		}
+		if (taking->races >= RACES_MAX)
+			return -EAGAIN;
+		err = prepare_chunk(taking);
+		if (err)
+			return err;
 
 		nr = min(nr, CHUNK_PAGES - (taking->addr >> PAGE_SHIFT) % CHUNK_PAGES);
 		nr = min(nr, (taking->segment.end - taking->addr) >> PAGE_SHIFT);
-		if (taking->segment.kind == LONGPIN_KIND_DEVDAX)
-			got = take_devdax(taking, nr);
-		else
-			got = take_ordinary(taking, nr);
+		got = is_dax(taking) ? take_dax(taking, nr) : take_ordinary(taking, nr);
 		if (got < 0)
 			return got;
 		if (got) {
 			taking->kinds |= taking->segment.kind;
-			taking->addr += got << PAGE_SHIFT;
 			taking->races = 0;
 		}
 		cond_resched();
@@ -265,39 +401,43 @@ static int take_all(struct taking *taking)
 }
 
 /**
- * longpin_take_pages - take the pages of a range of the current process
- * @range: a pin whose request is set, whose runs are empty and whose pages are charged; its
- *	runs and kinds are set, and its runs are empty again on failure
- * @first: the mapping at its start, as it was a moment ago
+ * longpin_take_pages - fill the gaps in a part of a pin of the current process
+ * @range: the pin; its gaps in that part are charged for
+ * @first: first page of the part
+ * @end: page behind its last
+ * @segment: the mapping at its start, as it was a moment ago; or NULL
  * @why: filled on refusal
+ *
+ * Nobody else fills them meanwhile. On failure some may have been filled.
  *
  * Return: 0; -EFAULT or -EOPNOTSUPP with a reason; -ENOMEM; -EINTR on a fatal signal;
  * -EAGAIN when the mapping kept changing. Takes and drops the mmap lock; may sleep.
  */
-int longpin_take_pages(struct pinned_range *range, const struct memory_segment *first,
-		       struct longpin_refusal *why)
+int longpin_take_pages(struct pinned_range *range, unsigned long first, unsigned long end,
+		       const struct memory_segment *segment, struct longpin_refusal *why)
 {
 	struct taking taking = {
-		.runs = &range->runs,
-		.total = range->charge.pages,
-		.write = range->flags & LONGPIN_PIN_WRITE,
+		.range = range,
+		.flags = range->flags,
+		.first = first,
+		.end = end,
+		.cursor.at = first,
 		.addr = range->addr & PAGE_MASK,
-		.segment = *first,
 		.why = why,
 	};
 	int err;
 
+	if (segment)
+		taking.segment = *segment;
 	taking.pages =
-		kmalloc_array(min(taking.total, CHUNK_PAGES), sizeof(*taking.pages), GFP_KERNEL);
+		kmalloc_array(min(end - first, CHUNK_PAGES), sizeof(*taking.pages), GFP_KERNEL);
 	if (!taking.pages)
 		return -ENOMEM;
 
 	err = take_all(&taking);
-	if (err)
-		longpin_runs_release(&range->runs, false);
 	kfree(taking.pages);
+	longpin_runs_drop_spare(&range->runs);
 
-	range->kinds = taking.kinds;
 	/* Whole pages were looked at; the request may start within the first. */
 	if (why->bad_addr && why->bad_addr < range->addr)
 		why->bad_addr = range->addr;

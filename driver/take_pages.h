@@ -6,7 +6,7 @@ struct longpin_refusal;
 struct memory_segment;
 struct pinned_range;
 
-int longpin_take_pages(struct pinned_range *range, const struct memory_segment *first,
-		       struct longpin_refusal *why);
+int longpin_take_pages(struct pinned_range *range, unsigned long first, unsigned long end,
+		       const struct memory_segment *segment, struct longpin_refusal *why);
 
 #endif /* LONGPIN_TAKE_PAGES_H */

@@ -34,10 +34,23 @@
 		{ LONGPIN_KIND_PRIVATE, "private" }, \
 		{ LONGPIN_KIND_FILE, "file" },       \
 		{ LONGPIN_KIND_DEVDAX, "devdax" },   \
-		{ LONGPIN_KIND_DEVICE, "device" })
+		{ LONGPIN_KIND_DEVICE, "device" },   \
+		{ LONGPIN_KIND_FSDAX, "fsdax" })
 
-#define longpin_show_flags(flags) \
-	__print_flags(flags, "|", { LONGPIN_PIN_WRITE, "write" })
+#define longpin_show_cause(cause)                            \
+	__print_symbolic(cause,                              \
+		{ LONGPIN_CAUSE_UNPIN, "unpin" },            \
+		{ LONGPIN_CAUSE_CLOSE, "close" },            \
+		{ LONGPIN_CAUSE_UNMAP, "unmap" },            \
+		{ LONGPIN_CAUSE_INVALIDATE, "invalidate" },  \
+		{ LONGPIN_CAUSE_EXIT, "exit" },              \
+		{ LONGPIN_CAUSE_LET_GO, "let-go" })
+
+#define longpin_show_flags(flags)                 \
+	__print_flags(flags, "|",                 \
+		{ LONGPIN_PIN_WRITE, "write" },   \
+		{ LONGPIN_PIN_LEASE, "lease" },   \
+		{ LONGPIN_PIN_EVENTFD, "eventfd" })
 
 #define LONGPIN_RANGE_FORMAT \
 	"context=%u handle=%u pid=%d comm=%s uid=%u addr=0x%llx length=%llu pages=%llu " \
@@ -49,10 +62,10 @@
 		longpin_show_kinds(__entry->kinds), longpin_show_flags(__entry->flags),   \
 		__entry->cookie, __entry->major, __entry->minor, __entry->inode
 
-/* The cause of a pin that was made is 0. */
+/* What doesn't end or revoke anything has no cause, and what concerns all of the pin no change. */
 DECLARE_EVENT_CLASS(longpin_range,
-	TP_PROTO(const struct pinned_range *range, u32 cause),
-	TP_ARGS(range, cause),
+	TP_PROTO(struct pinned_range *range, u32 cause, const struct longpin_change *change),
+	TP_ARGS(range, cause, change),
 	TP_STRUCT__entry(
 		__field(u32, context)
 		__field(u32, handle)
@@ -70,40 +83,60 @@ DECLARE_EVENT_CLASS(longpin_range,
 		__field(u32, minor)
 		__field(u64, inode)
 		__field(u32, cause)
+		__field(u64, change_offset)
+		__field(u64, change_length)
 	),
 	TP_fast_assign(
-		__entry->context = range->context;
+		struct longpin_footprint footprint;
+		u32 kinds;
+
+		pinned_range_footprint(range, &footprint, &kinds);
+		__entry->context = range->context->id;
 		__entry->handle = range->handle;
 		__entry->pid = pid_nr(range->maker.pid);
 		memcpy(__entry->comm, range->maker.comm, TASK_COMM_LEN);
 		__entry->uid = from_kuid(&init_user_ns, range->maker.uid);
 		__entry->addr = range->addr;
 		__entry->length = range->length;
-		__entry->pages = range->footprint.pages;
-		__entry->runs = range->footprint.runs;
-		__entry->kinds = range->kinds;
+		__entry->pages = footprint.pages;
+		__entry->runs = footprint.runs;
+		__entry->kinds = kinds;
 		__entry->flags = range->flags;
 		__entry->cookie = range->cookie;
 		__entry->major = range->file ? MAJOR(range->file->dev) : 0;
 		__entry->minor = range->file ? MINOR(range->file->dev) : 0;
 		__entry->inode = range->file ? range->file->inode : 0;
 		__entry->cause = cause;
+		__entry->change_offset = change ? change->offset : 0;
+		__entry->change_length = change ? change->length : 0;
 	),
 	TP_printk(LONGPIN_RANGE_FORMAT, LONGPIN_RANGE_ARGS)
 );
 
 DEFINE_EVENT(longpin_range, longpin_pin,
-	TP_PROTO(const struct pinned_range *range, u32 cause),
-	TP_ARGS(range, cause)
+	TP_PROTO(struct pinned_range *range, u32 cause, const struct longpin_change *change),
+	TP_ARGS(range, cause, change)
 );
 
 DEFINE_EVENT_PRINT(longpin_range, longpin_unpin,
-	TP_PROTO(const struct pinned_range *range, u32 cause),
-	TP_ARGS(range, cause),
+	TP_PROTO(struct pinned_range *range, u32 cause, const struct longpin_change *change),
+	TP_ARGS(range, cause, change),
 	TP_printk(LONGPIN_RANGE_FORMAT " cause=%s", LONGPIN_RANGE_ARGS,
-		  __print_symbolic(__entry->cause,
-			{ LONGPIN_CAUSE_UNPIN, "unpin" },
-			{ LONGPIN_CAUSE_CLOSE, "close" }))
+		  longpin_show_cause(__entry->cause))
+);
+
+/* The pages and runs are those that are left. */
+DEFINE_EVENT_PRINT(longpin_range, longpin_revoke,
+	TP_PROTO(struct pinned_range *range, u32 cause, const struct longpin_change *change),
+	TP_ARGS(range, cause, change),
+	TP_printk(LONGPIN_RANGE_FORMAT " cause=%s change_offset=%llu change_length=%llu",
+		  LONGPIN_RANGE_ARGS, longpin_show_cause(__entry->cause), __entry->change_offset,
+		  __entry->change_length)
+);
+
+DEFINE_EVENT(longpin_range, longpin_repin,
+	TP_PROTO(struct pinned_range *range, u32 cause, const struct longpin_change *change),
+	TP_ARGS(range, cause, change)
 );
 
 TRACE_EVENT(longpin_refuse,

@@ -30,6 +30,8 @@ const row rows[] = {
     {"QUERY", LONGPIN_QUERY, 72, sizeof(longpin_query), ENOENT},
     {"COPY", LONGPIN_COPY, 40, sizeof(longpin_copy), ENOENT},
     {"EXTENTS", LONGPIN_EXTENTS, 48, sizeof(longpin_extents), ENOENT},
+    {"REPIN", LONGPIN_REPIN, 80, sizeof(longpin_repin), ENOENT},
+    {"LET_GO", LONGPIN_LET_GO, 40, sizeof(longpin_let_go), ENOENT},
 };
 
 int call(const raw_device& device, const row& ioctl, std::uint32_t size,

@@ -60,7 +60,8 @@ TEST_CASE("PIN with an unknown flag gets EINVAL, reason flags") {
             CHECK(refused_with(device, arguments, EINVAL) == LONGPIN_REASON_FLAGS);
         }
     }
-    CHECK(known == (LONGPIN_PIN_WRITE | LONGPIN_PIN_DRY_RUN));
+    CHECK(known ==
+          (LONGPIN_PIN_WRITE | LONGPIN_PIN_DRY_RUN | LONGPIN_PIN_LEASE | LONGPIN_PIN_EVENTFD));
 }
 
 TEST_CASE("PIN with a reserved member set gets EINVAL, reason reserved") {

@@ -11,29 +11,6 @@
 
 using namespace guest;
 
-namespace {
-
-constexpr const char* parameters = "/sys/module/longpin/parameters/";
-
-/// A module parameter for as long as the object lives.
-class parameter {
-public:
-    parameter(const std::string& name, const std::string& value)
-        : path_(parameters + name), before_(read_line(path_)) {
-        REQUIRE(write_line(path_, value) == 0);
-    }
-    parameter(const parameter&) = delete;
-    parameter& operator=(const parameter&) = delete;
-    parameter(parameter&&) = delete;
-    parameter& operator=(parameter&&) = delete;
-    ~parameter() { write_line(path_, before_); }
-
-private:
-    std::string path_, before_;
-};
-
-} // namespace
-
 TEST_CASE("the module can't be removed while a context is open") {
     raw_device device;
     CHECK(remove_module() == EWOULDBLOCK); // what the kernel says of any module in use
@@ -86,7 +63,7 @@ TEST_CASE("the parameter max_pins caps the pins of a context") {
     const raw_device device;
     const raw_device other;
     const mapping memory = mapping::anonymous(page);
-    const parameter cap("max_pins", "3");
+    const module_parameter cap("max_pins", "3");
     CHECK(device.info().out_max_pins_limit == 3);
     std::uint32_t handle = 0;
     for (int i = 0; i < 3; i++) {
@@ -111,7 +88,7 @@ TEST_CASE("the parameter max_user_pages caps the pages of each user by itself") 
     const raw_device device;
     const raw_device other;
     const mapping memory = mapping::anonymous(8 * page);
-    const parameter cap("max_user_pages", "5");
+    const module_parameter cap("max_user_pages", "5");
     CHECK(device.info().out_max_user_pages_limit == 5 * page);
     const std::uint32_t handle = device.must_pin(memory.data(), 4 * page);
     CHECK(device.info().out_max_user_pages_used == 4 * page);
@@ -140,7 +117,7 @@ TEST_CASE("the parameter max_user_pages caps the pages of each user by itself") 
     CHECK(err == 0);
     CHECK(used == 5 * page);
 
-    CHECK(write_line(std::string(parameters) + "max_user_pages", "6") == 0); // at once
+    CHECK(write_line(std::string(module_parameters) + "max_user_pages", "6") == 0); // at once
     CHECK(other.pin(memory.data(), 2 * page) == 0);
     CHECK(other.pin(memory.data(), page) == ENOMEM);
     REQUIRE(device.unpin(handle) == 0);
@@ -151,7 +128,7 @@ TEST_CASE("the parameter max_pages caps the pages of all contexts together") {
     const raw_device device;
     const raw_device other;
     const mapping memory = mapping::anonymous(8 * page);
-    const parameter cap("max_pages", "10");
+    const module_parameter cap("max_pages", "10");
     CHECK(device.info().out_max_pages_limit == 10 * page);
     const std::uint32_t handle = device.must_pin(memory.data(), 8 * page);
 

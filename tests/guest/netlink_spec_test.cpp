@@ -254,6 +254,19 @@ TEST_CASE("netlink spec: events have the attributes of the spec") {
     CHECK(described(next(LONGPIN_CMD_UNPINNED_NTF)) == without(ended, {"file"}));
 
     {
+        const std::uint32_t lease = device.must_pin(memory.data(), page, LONGPIN_PIN_LEASE);
+        next(LONGPIN_CMD_PINNED_NTF);
+        REQUIRE(::madvise(memory.data(), page, MADV_DONTNEED) == 0);
+        CHECK(described(next(LONGPIN_CMD_REVOKED_NTF)) ==
+              without(named(*operation(LONGPIN_CMD_REVOKED_NTF).event), {"file"}));
+        longpin_repin answer{};
+        REQUIRE(device.repin(lease, answer) == 0);
+        CHECK(described(next(LONGPIN_CMD_REPINNED_NTF)) ==
+              without(named(*operation(LONGPIN_CMD_REPINNED_NTF).event), {"file"}));
+        REQUIRE(device.unpin(lease) == 0);
+        next(LONGPIN_CMD_UNPINNED_NTF);
+    }
+    {
         orphan other;
         CHECK(described(next(LONGPIN_CMD_PINNED_NTF)) == made);
         other.device.close();

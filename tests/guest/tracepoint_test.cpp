@@ -201,13 +201,44 @@ TEST_CASE("tracepoints tell of pins that are made, that end, and that are refuse
     CHECK(texts_of(printed) == expected);
 }
 
+TEST_CASE("trace-cmd shows what is revoked of a lease, and pinned again") {
+    const raw_device device;
+    const mapping memory = mapping::anonymous(page);
+    output_of("trace-cmd start -e 'longpin:*'");
+    const std::uint32_t handle = device.must_pin(memory.data(), page, LONGPIN_PIN_LEASE);
+    REQUIRE(::madvise(memory.data(), page, MADV_DONTNEED) == 0);
+    longpin_repin answer{};
+    REQUIRE(device.repin(handle, answer) == 0);
+    output_of("trace-cmd stop");
+    std::vector<facts> printed = events_in(output_of("trace-cmd show"));
+    output_of("trace-cmd reset");
+
+    REQUIRE(printed.size() == 3);
+    facts revoked = printed[0];
+    CHECK(revoked["flags"] == "lease");
+    for (const auto& [name, value] : facts{{"event", "longpin_revoke"},
+                                           {"pages", "0"},
+                                           {"runs", "0"},
+                                           {"cause", "invalidate"},
+                                           {"change_offset", "0"},
+                                           {"change_length", std::to_string(page)}}) {
+        revoked[name] = value;
+    }
+    facts repinned = printed[0];
+    repinned["event"] = "longpin_repin";
+    CHECK(texts_of({printed[1], printed[2]}) == texts_of({revoked, repinned}));
+}
+
 TEST_CASE("the tracepoints and their fields are those that tools were told of") {
-    const std::set<std::string> range{"context", "handle", "pid",   "comm",  "uid",   "addr",
-                                      "length",  "pages",  "runs",  "kinds", "flags", "cookie",
-                                      "major",   "minor",  "inode", "cause"};
+    const std::set<std::string> range{"context", "handle",        "pid",          "comm",  "uid",
+                                      "addr",    "length",        "pages",        "runs",  "kinds",
+                                      "flags",   "cookie",        "major",        "minor", "inode",
+                                      "cause",   "change_offset", "change_length"};
     const std::map<std::string, std::set<std::string>> expected{
         {"longpin_pin", range},
         {"longpin_unpin", range},
+        {"longpin_revoke", range},
+        {"longpin_repin", range},
         {"longpin_refuse",
          {"context", "pid", "comm", "uid", "addr", "length", "flags", "cookie", "error", "reason",
           "bad_addr", "limit", "used", "asked"}},

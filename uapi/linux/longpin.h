@@ -11,6 +11,8 @@
  *             ends by LONGPIN_UNPIN or with its context, never by munmap(),
  *             execve() or the death of the process that made it.
  *   run       pages of a pin that are physically contiguous.
+ *   lease     a pin that the kernel may take back, page by page, when what is mapped
+ *             there changes. See "Leases" below.
  *
  * Calling convention
  *
@@ -55,6 +57,8 @@
 #define LONGPIN_QUERY		_IO(LONGPIN_IOC_TYPE, 0x03)
 #define LONGPIN_COPY		_IO(LONGPIN_IOC_TYPE, 0x04)
 #define LONGPIN_EXTENTS		_IO(LONGPIN_IOC_TYPE, 0x05)
+#define LONGPIN_REPIN		_IO(LONGPIN_IOC_TYPE, 0x06)
+#define LONGPIN_LET_GO		_IO(LONGPIN_IOC_TYPE, 0x07)
 
 /* Stands for "no limit" in every out_*limit* and out_max_* member. */
 #define LONGPIN_UNLIMITED	(~0ULL)
@@ -70,6 +74,7 @@
  * FILE      a shared mapping of a file through the page cache
  * DEVDAX    device-DAX (/dev/daxX.Y)
  * DEVICE    pages that another driver mapped (a ring buffer, say)
+ * FSDAX     a file on file-system DAX, whose pages are the storage itself: leased only
  */
 #define LONGPIN_KIND_ANON	(1U << 0)
 #define LONGPIN_KIND_SHMEM	(1U << 1)
@@ -78,6 +83,123 @@
 #define LONGPIN_KIND_FILE	(1U << 4)
 #define LONGPIN_KIND_DEVDAX	(1U << 5)
 #define LONGPIN_KIND_DEVICE	(1U << 6)
+#define LONGPIN_KIND_FSDAX	(1U << 7)
+
+/*
+ * Leases
+ *
+ * A pin made with LONGPIN_PIN_LEASE holds its pages only as long as they are what is mapped there.
+ * When the kernel takes a page out of the mapping, the pin gives it back, and nobody waits
+ * for longer than that takes. So it can hold file-system DAX, whose blocks the file system must
+ * be able to take back, and it can serve a cache of registrations, which has to know when memory
+ * changes hands. What takes pages back:
+ *
+ *   munmap(), mremap(), mmap() over it, execve(), the end of the process that made the pin;
+ *   truncate, hole punch, collapse, insert, and exchange of a file's blocks, by anybody;
+ *   MADV_DONTNEED, MADV_REMOVE and the like; the kernel, when it moves or reclaims pages.
+ *
+ * What doesn't: mprotect(), fork() (except of private hugetlb pages, which the kernel names
+ * then), fsync(), msync(), unlink() of a file that is mapped.
+ *
+ * Pages are taken back one by one, those that the kernel names: the rest of the pin stays. Where
+ * a huge page is mapped, it may name all of it. Of a file on fs-DAX, ext4 and XFS name all that is
+ * mapped, whatever part of it loses its blocks (seen on 6.1 and 6.12), and then wait for all of it:
+ * so all of the file's pages go, and LONGPIN_REPIN gets those back that are still the file's. When
+ * memory is short while a pin is cut in two, the physically contiguous run that the cut falls into
+ * is taken back as a whole. LONGPIN_QUERY, LONGPIN_EXTENTS and LONGPIN_COPY know exactly what is
+ * left, and LONGPIN_REPIN takes what is mapped now in place of what is gone.
+ *
+ * What a lease can't do is stop a device that was told a physical address. A program that hands
+ * addresses to a device has to stop it when it is told of a revocation; grace_ms gives it the
+ * time.
+ *
+ * Being told. A context in which a pin was revoked is readable: read() gives one or more struct
+ * longpin_event, poll() says POLLIN. A pin may name an eventfd, to which 1 is added for each event
+ * of it. And the page that mmap(NULL, page size, PROT_READ, MAP_SHARED, fd, 0) gives holds a
+ * struct longpin_status, whose generation tells without a system call whether anything was revoked.
+ */
+
+/*
+ * What took pages back, or ended a pin.
+ *
+ * UNPIN       LONGPIN_UNPIN
+ * CLOSE       the last reference to the open file went
+ * UNMAP       the range was unmapped, moved or mapped over
+ * INVALIDATE  its pages were taken out of the mapping: a file's blocks were removed, or
+ *             MADV_DONTNEED, or the kernel moved or reclaimed them
+ * EXIT        the process that made the pin ended, or called execve()
+ * LET_GO      LONGPIN_LET_GO
+ */
+#define LONGPIN_CAUSE_UNPIN		1
+#define LONGPIN_CAUSE_CLOSE		2
+#define LONGPIN_CAUSE_UNMAP		3
+#define LONGPIN_CAUSE_INVALIDATE	4
+#define LONGPIN_CAUSE_EXIT		5
+#define LONGPIN_CAUSE_LET_GO		6
+
+/*
+ * What a struct longpin_event says.
+ *
+ * REVOKING  the pages in [offset, offset + length) will be taken back when the pin's grace is over.
+ *           The holder should stop its device there, and then LONGPIN_LET_GO of them or
+ *           LONGPIN_UNPIN; REVOKED follows for what it still holds then
+ * REVOKED   the pages in [offset, offset + length) that the pin held were taken back
+ * OVERFLOW  the queue was full, and @lost events behind the ones read so far were dropped: ask for
+ *           each leased pin by LONGPIN_QUERY. Comes in the place of what was lost
+ */
+#define LONGPIN_EVENT_REVOKING	1
+#define LONGPIN_EVENT_REVOKED	2
+#define LONGPIN_EVENT_OVERFLOW	3
+
+/**
+ * struct longpin_event - what read() of the open file gives
+ * @size: bytes of this record; the next one follows there. Grows at the tail
+ * @type: LONGPIN_EVENT_*
+ * @handle: the pin, which may have ended by now; 0 for OVERFLOW
+ * @cause: LONGPIN_CAUSE_*; 0 for OVERFLOW
+ * @cookie: the pin's
+ * @offset: first byte, counted from the pin's addr
+ * @length: bytes; revocations of adjacent pages may come as one
+ * @lost: OVERFLOW: how many events; 0 for all others
+ * @time: when, by CLOCK_BOOTTIME, in nanoseconds
+ *
+ * read() gives as many whole records as there are and fit. It waits for the first one unless
+ * the file is O_NONBLOCK.
+ *
+ * Errors of read(): EINVAL (the buffer is shorter than a record), EAGAIN (none, and O_NONBLOCK),
+ * EINTR (a signal came before one did), EFAULT (the buffer; nothing is lost then), ENOMEM.
+ *
+ * Layout: 56 bytes, no padding.
+ */
+struct longpin_event {
+	__u32 size;
+	__u32 type;
+	__u32 handle;
+	__u32 cause;
+	__aligned_u64 cookie;
+	__aligned_u64 offset;
+	__aligned_u64 length;
+	__aligned_u64 lost;
+	__aligned_u64 time;
+};
+
+/**
+ * struct longpin_status - what mmap() of the open file shows, read-only
+ * @generation: has changed after a page of a leased pin of this context was taken back. It changes
+ *	behind the event that read() gives, and before the munmap(), truncate() or other
+ *	call that took the page back returns
+ *
+ * As long as a 64-bit load of it finds the same value, every leased page that was held when
+ * that value was first seen is held still. A child that fork()s off does not inherit the mapping.
+ *
+ * Errors of mmap(): EINVAL (other than one page at offset 0), EACCES (not MAP_SHARED
+ * and PROT_READ alone), ENOMEM.
+ *
+ * Layout: 8 bytes; the rest of the page is 0.
+ */
+struct longpin_status {
+	__aligned_u64 generation;
+};
 
 /*
  * Why a request was refused: out_reason, with the errno that goes with it. "at": out_bad_addr
@@ -90,6 +212,11 @@
  * WRAPS          EINVAL: addr + length wraps around
  * FLAGS          EINVAL: a flag that this kernel does not know
  * RESERVED       EINVAL: a reserved member is not zero
+ * LEASE_KERNEL   EOPNOTSUPP: this kernel has no means to take a pin back (before 5.5, or built
+ *                without CONFIG_MMU_NOTIFIER); LONGPIN_INFO says so beforehand
+ * LEASE_ONLY     EINVAL: grace_ms or LONGPIN_PIN_EVENTFD without LONGPIN_PIN_LEASE
+ * EVENTFD        EBADF, EINVAL: eventfd is not the descriptor of an eventfd
+ * GRACE          EINVAL: grace_ms is beyond the module parameter max_grace_ms, which is in out_limit
  *
  * The memory:
  * HOLE           EFAULT at: nothing is mapped there
@@ -106,6 +233,8 @@
  *                know of each write, and a device would write behind its back
  * DEVICE_GONE    EFAULT at: the DAX device was unbound in the middle of the call
  * DEVICE_PAGE    EOPNOTSUPP at: ZONE_DEVICE memory other than device-DAX
+ * LEASE_MEMORY   EOPNOTSUPP at: memory that can't be leased: a private mapping of a file, a
+ *                file in the page cache, pages that another driver mapped
  *
  * Limits; out_limit, out_used and out_asked say more:
  * MEMLOCK        ENOMEM: RLIMIT_MEMLOCK, counted by user; in bytes
@@ -118,6 +247,10 @@
 #define LONGPIN_REASON_WRAPS		2
 #define LONGPIN_REASON_FLAGS		3
 #define LONGPIN_REASON_RESERVED		4
+#define LONGPIN_REASON_LEASE_KERNEL	5
+#define LONGPIN_REASON_LEASE_ONLY	6
+#define LONGPIN_REASON_EVENTFD		7
+#define LONGPIN_REASON_GRACE		8
 #define LONGPIN_REASON_HOLE		16
 #define LONGPIN_REASON_NOT_READABLE	17
 #define LONGPIN_REASON_NOT_WRITABLE	18
@@ -129,6 +262,7 @@
 #define LONGPIN_REASON_DIRTY_TRACKING	24
 #define LONGPIN_REASON_DEVICE_GONE	25
 #define LONGPIN_REASON_DEVICE_PAGE	26
+#define LONGPIN_REASON_LEASE_MEMORY	27
 #define LONGPIN_REASON_MEMLOCK		32
 #define LONGPIN_REASON_MAX_PAGES	33
 #define LONGPIN_REASON_MAX_PINS		34
@@ -138,7 +272,8 @@
  * struct longpin_info - LONGPIN_INFO: what this kernel offers, and what is left
  * @size: sizeof(struct longpin_info)
  * @flags: must be 0
- * @out_pin_flags: the LONGPIN_PIN_* flags that LONGPIN_PIN knows
+ * @out_pin_flags: the LONGPIN_PIN_* flags that LONGPIN_PIN takes; without LONGPIN_PIN_LEASE where
+ *	the kernel has no means for it
  * @out_page_size: bytes in a page
  * @out_memlock_limit: the caller's RLIMIT_MEMLOCK in whole pages, in bytes;
  *	LONGPIN_UNLIMITED without one or with CAP_IPC_LOCK
@@ -151,8 +286,10 @@
  * @out_version: version of the module, a string with its terminating NUL
  * @out_max_user_pages_limit: bytes that the caller's user may pin (max_user_pages)
  * @out_max_user_pages_used: bytes that the caller's user has pinned, in all contexts
+ * @out_max_grace_ms: most that grace_ms may be
+ * @__reserved: 0
  *
- * Anybody who holds the file may ask. Layout: 112 bytes, no padding.
+ * Anybody who holds the file may ask. Layout: 120 bytes, no padding.
  */
 struct longpin_info {
 	__u32 size;
@@ -168,6 +305,8 @@ struct longpin_info {
 	char out_version[32];
 	__aligned_u64 out_max_user_pages_limit;
 	__aligned_u64 out_max_user_pages_used;
+	__u32 out_max_grace_ms;
+	__u32 __reserved;
 };
 
 /*
@@ -182,9 +321,14 @@ struct longpin_info {
  *           back before the call returns. So the answer cannot differ from that
  *           of a real call in the same state; and pages that were not there yet
  *           are brought in, as by a real call. out_handle is 0.
+ * LEASE     the kernel may take the pin back: see "Leases" above. DRY_RUN goes with it.
+ * EVENTFD   add 1 to the eventfd that the member of that name names for each event of the pin.
+ *           It is looked up once: the descriptor may be closed afterwards
  */
 #define LONGPIN_PIN_WRITE	(1U << 0)
 #define LONGPIN_PIN_DRY_RUN	(1U << 1)
+#define LONGPIN_PIN_LEASE	(1U << 2)
+#define LONGPIN_PIN_EVENTFD	(1U << 3)
 
 /**
  * struct longpin_pin - LONGPIN_PIN: pin a range of the caller's memory
@@ -205,6 +349,12 @@ struct longpin_info {
  * @out_limit: the limit that was met
  * @out_used: what is used of it already
  * @out_asked: what the request would add
+ * @eventfd: an eventfd, with LONGPIN_PIN_EVENTFD; else must be 0
+ * @grace_ms: milliseconds that the holder is given, with LONGPIN_PIN_LEASE, before another
+ *	program's truncate or hole punch of a file on fs-DAX takes pages back; at most
+ *	out_max_grace_ms of LONGPIN_INFO. That program waits no longer than the largest
+ *	grace there may be, however many pins are in its way, so a holder may get less. All other
+ *	causes take the pages at once
  *
  * All or nothing: the pin covers the whole range or the call fails. Pins may
  * overlap, and are independent of each other. The pages are charged to the
@@ -219,7 +369,7 @@ struct longpin_info {
  * EINTR (a fatal signal came), EAGAIN (the mapping was changed again and again
  * while it was being pinned).
  *
- * Layout: 104 bytes, no padding.
+ * Layout: 112 bytes, no padding.
  */
 struct longpin_pin {
 	__u32 size;
@@ -238,6 +388,8 @@ struct longpin_pin {
 	__aligned_u64 out_limit;
 	__aligned_u64 out_used;
 	__aligned_u64 out_asked;
+	__s32 eventfd;
+	__u32 grace_ms;
 };
 
 /**
@@ -247,9 +399,10 @@ struct longpin_pin {
  * @handle: the pin
  * @__reserved: must be 0
  *
- * When the call returns 0, the pages are released and the charge is undone. It
- * waits for a LONGPIN_COPY or LONGPIN_EXTENTS of the same pin that is under way.
- * Of several threads that unpin one handle, one succeeds.
+ * When the call returns 0, the pages are released and the charge is undone. A
+ * LONGPIN_COPY or LONGPIN_EXTENTS of the same pin that is under way fails with
+ * ENOENT; a LONGPIN_REPIN is waited for. Of several threads that unpin one handle, one
+ * succeeds.
  *
  * Errors: ENOENT (no such handle), EINTR (a fatal signal came while waiting; the
  * pin stays).
@@ -272,16 +425,18 @@ struct longpin_unpin {
  * @out_addr: address that it was made with, in the process that made it
  * @out_length: length that it was made with
  * @out_cookie: as given
- * @out_pages: pages held
+ * @out_pages: pages held now
  * @out_runs: physically contiguous runs among them
  * @out_bookkeeping: bytes of kernel memory that the pin's records take
  * @out_kinds: LONGPIN_KIND_* of the memory
  * @__reserved: must be 0
+ * @out_revoked_pages: pages of the range that the pin no longer holds
+ * @out_grace_ms: as given
+ * @__reserved2: 0
  *
- * Errors: ENOENT (no such handle), EINTR (a fatal signal came while waiting for
- * an unpin).
+ * Errors: ENOENT (no such handle).
  *
- * Layout: 72 bytes, no padding.
+ * Layout: 88 bytes, no padding.
  */
 struct longpin_query {
 	__u32 size;
@@ -296,6 +451,9 @@ struct longpin_query {
 	__aligned_u64 out_bookkeeping;
 	__u32 out_kinds;
 	__u32 __reserved;
+	__aligned_u64 out_revoked_pages;
+	__u32 out_grace_ms;
+	__u32 __reserved2;
 };
 
 /* Flag of LONGPIN_COPY: from the buffer into the pin, not the other way. */
@@ -316,8 +474,8 @@ struct longpin_query {
  * everything else as it was.
  *
  * Errors: ENOENT (no such handle), EINVAL (length 0, or beyond the end), EPERM
- * (LONGPIN_COPY_WRITE to a pin made without LONGPIN_PIN_WRITE), EFAULT (the
- * buffer), EHWPOISON (a page is known to be broken), ENOMEM (kernel memory), EINTR (a fatal
+ * (LONGPIN_COPY_WRITE to a pin made without LONGPIN_PIN_WRITE), ESTALE (a page was
+ * taken back: what lies before it was copied), EFAULT (the buffer), EHWPOISON (a page is known to be broken), ENOMEM (kernel memory), EINTR (a fatal
  * signal came).
  *
  * Layout: 40 bytes, no padding.
@@ -348,13 +506,13 @@ struct longpin_extent {
 };
 
 /**
- * struct longpin_extents - LONGPIN_EXTENTS: list the extents of a pin
+ * struct longpin_extents - LONGPIN_EXTENTS: list the extents that a pin holds
  * @size: sizeof(struct longpin_extents)
  * @flags: must be 0
  * @handle: the pin
  * @count: elements that the buffer has room for
  * @offset: where to start, counted from the pin's addr; the first extent listed
- *	begins there
+ *	begins there, or behind what was taken back there
  * @buffer: address of an array of struct longpin_extent
  * @out_count: elements written
  * @__reserved: must be 0
@@ -375,6 +533,74 @@ struct longpin_extents {
 	__u32 out_count;
 	__u32 __reserved;
 	__aligned_u64 out_next;
+};
+
+/**
+ * struct longpin_repin - LONGPIN_REPIN: pin again what was taken back
+ * @size: sizeof(struct longpin_repin)
+ * @flags: must be 0
+ * @handle: a leased pin
+ * @out_reason: LONGPIN_REASON_*, when the call failed
+ * @offset: first byte, counted from the pin's addr
+ * @length: bytes; 0 for all up to the end of the pin; offset + length must not pass it
+ * @out_repinned: pages that the call took
+ * @out_pages: pages that the pin holds now
+ * @out_bad_addr: as in struct longpin_pin
+ * @out_limit: as there
+ * @out_used: as there
+ * @out_asked: as there
+ *
+ * For every page that the part touches and the pin no longer holds, the page that is mapped there
+ * now is taken, by the rules and limits of LONGPIN_PIN. So the pin follows its file, or its mapping.
+ * All or nothing: if one of them can't be had, none is taken, and the pin holds what it held.
+ *
+ * Errors: those of LONGPIN_PIN, and ENOENT (no such handle), EINVAL (beyond the end), EOPNOTSUPP
+ * (not a leased pin), EPERM (not the process that made the pin, or it has called execve() since).
+ *
+ * Layout: 80 bytes, no padding.
+ */
+struct longpin_repin {
+	__u32 size;
+	__u32 flags;
+	__u32 handle;
+	__u32 out_reason;
+	__aligned_u64 offset;
+	__aligned_u64 length;
+	__aligned_u64 out_repinned;
+	__aligned_u64 out_pages;
+	__aligned_u64 out_bad_addr;
+	__aligned_u64 out_limit;
+	__aligned_u64 out_used;
+	__aligned_u64 out_asked;
+};
+
+/**
+ * struct longpin_let_go - LONGPIN_LET_GO: give a part of a leased pin back
+ * @size: sizeof(struct longpin_let_go)
+ * @flags: must be 0
+ * @handle: a leased pin
+ * @__reserved: must be 0
+ * @offset: first byte, counted from the pin's addr
+ * @length: bytes; not 0; offset + length must not pass the end of the pin
+ * @out_pages: pages that were given back
+ *
+ * All pages that the part touches are given back, as if they had been revoked, but without an
+ * event. The answer to LONGPIN_EVENT_REVOKING when the device has been stopped there. The pin
+ * stays, even if it holds nothing any more.
+ *
+ * Errors: ENOENT (no such handle), EINVAL (length 0, or beyond the end), EOPNOTSUPP (not a
+ * leased pin).
+ *
+ * Layout: 40 bytes, no padding.
+ */
+struct longpin_let_go {
+	__u32 size;
+	__u32 flags;
+	__u32 handle;
+	__u32 __reserved;
+	__aligned_u64 offset;
+	__aligned_u64 length;
+	__aligned_u64 out_pages;
 };
 
 #endif /* _UAPI_LINUX_LONGPIN_H */

@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <system_error>
 #include <unistd.h>
@@ -92,6 +93,41 @@ longpin_info raw_device::info() const {
         throw std::system_error(err, std::generic_category(), "LONGPIN_INFO");
     }
     return answer;
+}
+
+int raw_device::repin(std::uint32_t handle, longpin_repin& answer, std::uint64_t offset,
+                      std::uint64_t length) const {
+    answer = request<longpin_repin>();
+    answer.handle = handle;
+    answer.offset = offset;
+    answer.length = length;
+    return call(LONGPIN_REPIN, &answer);
+}
+
+int raw_device::let_go(std::uint32_t handle, std::uint64_t offset, std::uint64_t length) const {
+    auto arguments = request<longpin_let_go>();
+    arguments.handle = handle;
+    arguments.offset = offset;
+    arguments.length = length;
+    return call(LONGPIN_LET_GO, &arguments);
+}
+
+std::vector<longpin_event> raw_device::events() const {
+    return events_within(0);
+}
+
+std::vector<longpin_event> raw_device::events_within(int milliseconds) const {
+    std::vector<longpin_event> all;
+    pollfd wanted{file_.get(), POLLIN, 0};
+    while (::poll(&wanted, 1, all.empty() ? milliseconds : 0) > 0) {
+        longpin_event some[16];
+        const ssize_t got = ::read(file_.get(), some, sizeof(some));
+        if (got < 0) {
+            throw std::system_error(errno, std::generic_category(), "read of events");
+        }
+        all.insert(all.end(), some, some + static_cast<std::size_t>(got) / sizeof(some[0]));
+    }
+    return all;
 }
 
 std::vector<longpin_extent> raw_device::extents(std::uint32_t handle, std::uint32_t at_once) const {

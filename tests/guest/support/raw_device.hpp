@@ -64,6 +64,16 @@ public:
               std::uint64_t length) const;
     [[nodiscard]] longpin_info info() const;
 
+    int repin(std::uint32_t handle, longpin_repin& answer, std::uint64_t offset = 0,
+              std::uint64_t length = 0) const;
+    int let_go(std::uint32_t handle, std::uint64_t offset, std::uint64_t length) const;
+
+    /// The events that are there now, in as many read()s as it takes.
+    [[nodiscard]] std::vector<longpin_event> events() const;
+
+    /// Waits for events, for that long at most; then as events().
+    [[nodiscard]] std::vector<longpin_event> events_within(int milliseconds) const;
+
     /// All extents, fetched \p at_once elements a call.
     [[nodiscard]] std::vector<longpin_extent> extents(std::uint32_t handle,
                                                       std::uint32_t at_once = 64) const;

@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Leases: pins that the kernel takes back when it takes the pages out of the mapping.
+ *
+ * An interval notifier tells before page table entries go. Its callback gives the pages back at
+ * once, so whoever truncates, unmaps or reclaims never waits for them. It runs in that one's
+ * task, under locks of file systems and of the memory management, and so takes no lock but the
+ * pin's and the event queue's, both leaves under which nobody sleeps; allocates nothing that could
+ * wait; and touches no user memory and no page lock.
+ *
+ * Taking pages the other way round: note the notifier's sequence (longpin_lease_begin()), look at
+ * the mapping, take pages, and under the pin's lock ask whether the sequence is still the same
+ * (longpin_lease_lost()) before they are put into the pin. If it isn't, what was taken may no longer be
+ * what is mapped, and is given back.
+ *
+ * UNMAP has to revoke as everything else does: a truncate does not look for busy pages in files
+ * that nobody maps, so a pin that outlived the mapping would see its blocks go to another
+ * file. For the same reason a page counts as given back only when its reference is gone: that is
+ * done under the pin's lock, so that a second callback, which finds nothing left, is not early.
+ *
+ * A holder may ask for a grace. It is given where another program removes blocks of a file on
+ * fs-DAX: the program waits, but for all holders that are in its way together not longer than the
+ * module parameter max_grace_ms.
+ *
+ * Lock order: mmap lock and file system locks; struct longpin_lease.filling is taken before these;
+ * the pin's lock is a leaf under all of them.
+ */
+#include <linux/jiffies.h>
+#include <linux/module.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+
+#include <linux/longpin.h>
+
+#include "lease.h"
+#include "notes.h"
+#include "pin.h"
+#include "refusal.h"
+
+static unsigned int max_grace_ms = 100;
+module_param(max_grace_ms, uint, 0644);
+MODULE_PARM_DESC(max_grace_ms,
+		 "Most that a lease may keep a truncate waiting, in milliseconds (default 100)");
+
+/**
+ * longpin_can_lease - does this kernel have the means for leases?
+ *
+ * Return: whether it does.
+ */
+bool longpin_can_lease(void)
+{
+#ifdef LONGPIN_HAVE_INTERVAL_NOTIFIER
+	return true;
+#else
+	return false;
+#endif
+}
+
+/**
+ * longpin_lease_info - the leases' part of LONGPIN_INFO
+ * @info: the answer to fill in
+ */
+void longpin_lease_info(struct longpin_info *info)
+{
+	info->out_max_grace_ms = READ_ONCE(max_grace_ms);
+	info->__reserved = 0;
+}
+
+#ifdef LONGPIN_HAVE_INTERVAL_NOTIFIER
+
+/**
+ * struct patience - a task that is kept waiting for holders, or was until a moment ago
+ * @task: the task; a name only, it may be gone
+ * @born: when it began: another may have its place by now
+ * @spent: jiffies that it waited, less those that have passed since
+ * @last: when @spent was right
+ *
+ * The task of one truncate() meets the pins in its way one after the other. So what counts is the
+ * task, and what it spends is forgiven as time passes.
+ */
+struct patience {
+	const struct task_struct *task;
+	u64 born;
+	unsigned long spent;
+	unsigned long last;
+};
+
+/* Where there is no room for a task, there is no grace. */
+static struct patience patiences[16];
+static DEFINE_SPINLOCK(patience_lock); /* a leaf, for the above */
+
+static struct patience *current_patience(void)
+{
+	struct patience *one, *found = NULL;
+
+	lockdep_assert_held(&patience_lock);
+
+	for (one = patiences; one < patiences + ARRAY_SIZE(patiences); one++) {
+		if (one->task == current && one->born == current->start_time)
+			return one;
+		if (one->spent <= jiffies - one->last)
+			found = one;
+	}
+	if (found) {
+		found->task = current;
+		found->born = current->start_time;
+		found->spent = 0;
+	}
+	return found;
+}
+
+/* Jiffies that the current task may be kept waiting. */
+static unsigned long patience_left(void)
+{
+	unsigned long limit = msecs_to_jiffies(READ_ONCE(max_grace_ms));
+	struct patience *mine;
+
+	spin_lock(&patience_lock);
+	mine = current_patience();
+	if (mine) {
+		mine->spent -= min(mine->spent, jiffies - mine->last);
+		mine->last = jiffies;
+		limit -= min(limit, mine->spent);
+	}
+	spin_unlock(&patience_lock);
+	return mine ? limit : 0;
+}
+
+static void spend_patience(unsigned long waited)
+{
+	struct patience *mine;
+
+	spin_lock(&patience_lock);
+	mine = current_patience();
+	if (mine) {
+		mine->spent += waited;
+		mine->last = jiffies;
+	}
+	spin_unlock(&patience_lock);
+}
+
+/*
+ * Tell the holder, and wait for it to give up the pages from @first up to @end. Not if the one who
+ * waits could be the holder, nor in a thread of the kernel, which has other things to do.
+ */
+static void give_grace(struct longpin_lease *lease, unsigned long first, unsigned long end)
+{
+	struct pinned_range *range = lease->range;
+	unsigned long began = jiffies, grace;
+
+	if (!(range->kinds & LONGPIN_KIND_FSDAX) || current->flags & PF_KTHREAD ||
+	    current->mm == lease->notifier.mm || !pinned_range_holds(range, first, end))
+		return;
+	grace = min(msecs_to_jiffies(lease->grace_ms), patience_left());
+	if (!grace)
+		return;
+	longpin_note_revoking(range, first, end);
+	wait_event_killable_timeout(lease->let_go, !pinned_range_holds(range, first, end), grace);
+	spend_patience(jiffies - began);
+}
+
+static u32 cause_of(const struct mmu_notifier_range *event)
+{
+	switch (event->event) {
+	case MMU_NOTIFY_PROTECTION_VMA: /* mprotect() */
+	case MMU_NOTIFY_PROTECTION_PAGE: /* fork(), and fsync() by the hundred */
+	case MMU_NOTIFY_SOFT_DIRTY:
+		return 0; /* the page stays where it is */
+	case MMU_NOTIFY_UNMAP:
+		return LONGPIN_CAUSE_UNMAP;
+	case MMU_NOTIFY_RELEASE:
+		return LONGPIN_CAUSE_EXIT;
+	default:
+		return LONGPIN_CAUSE_INVALIDATE;
+	}
+}
+
+static bool invalidate(struct mmu_interval_notifier *notifier,
+		       const struct mmu_notifier_range *event, unsigned long seq)
+{
+	struct longpin_lease *lease = container_of(notifier, struct longpin_lease, notifier);
+	unsigned long base = notifier->interval_tree.start;
+	bool may_sleep = mmu_notifier_range_blockable(event);
+	struct pinned_range *range = lease->range;
+	unsigned long first, end = range->runs.total;
+	u32 cause = cause_of(event);
+
+	if (!cause)
+		return true;
+	first = event->start > base ? (event->start - base) >> PAGE_SHIFT : 0;
+	if (event->end - 1 < notifier->interval_tree.last)
+		end = ((event->end - 1 - base) >> PAGE_SHIFT) + 1;
+
+	spin_lock(&range->lock);
+	mmu_interval_set_seq(notifier, seq);
+	spin_unlock(&range->lock);
+
+	if (lease->grace_ms && cause == LONGPIN_CAUSE_INVALIDATE && may_sleep)
+		give_grace(lease, first, end);
+	pinned_range_revoke(range, first, end, cause, may_sleep);
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops notifier_ops = {
+	.invalidate = invalidate,
+};
+
+static int start_notifier(struct longpin_lease *lease)
+{
+	const struct pinned_range *range = lease->range;
+
+	return mmu_interval_notifier_insert(&lease->notifier, current->mm, range->addr & PAGE_MASK,
+					    range->runs.total << PAGE_SHIFT, &notifier_ops);
+}
+
+static void stop_notifier(struct longpin_lease *lease)
+{
+	mmu_interval_notifier_remove(&lease->notifier);
+}
+
+/**
+ * longpin_lease_begin - before the mapping is looked at, and pages are taken
+ * @lease: the lease
+ *
+ * No mmap lock may be held: waits until an invalidation that is under way has ended.
+ *
+ * Return: what longpin_lease_lost() wants to know. As long as it is the same, so is what the range
+ * maps.
+ */
+unsigned long longpin_lease_begin(struct longpin_lease *lease)
+{
+	return mmu_interval_read_begin(&lease->notifier);
+}
+
+/**
+ * longpin_lease_lost - has the mapping changed?
+ * @lease: the lease; its pin's lock is held
+ * @seq: from longpin_lease_begin()
+ *
+ * Return: whether pages that were taken since may no longer be what is mapped.
+ */
+bool longpin_lease_lost(struct longpin_lease *lease, unsigned long seq)
+{
+	lockdep_assert_held(&lease->range->lock);
+
+	return mmu_interval_read_retry(&lease->notifier, seq);
+}
+
+#else /* LONGPIN_HAVE_INTERVAL_NOTIFIER */
+
+static int start_notifier(struct longpin_lease *lease)
+{
+	return -EOPNOTSUPP;
+}
+
+static void stop_notifier(struct longpin_lease *lease)
+{
+}
+
+unsigned long longpin_lease_begin(struct longpin_lease *lease)
+{
+	return 0;
+}
+
+bool longpin_lease_lost(struct longpin_lease *lease, unsigned long seq)
+{
+	return false;
+}
+
+#endif
+
+/**
+ * longpin_lease_check - may a pin be leased as it is asked for?
+ * @request: the request
+ * @why: filled on refusal
+ *
+ * Return: 0, -EINVAL, -EOPNOTSUPP.
+ */
+int longpin_lease_check(const struct longpin_pin *request, struct longpin_refusal *why)
+{
+	unsigned int limit = READ_ONCE(max_grace_ms);
+
+	if (!(request->flags & LONGPIN_PIN_LEASE)) {
+		if (request->grace_ms || request->flags & LONGPIN_PIN_EVENTFD)
+			return longpin_refuse(why, -EINVAL, LONGPIN_REASON_LEASE_ONLY);
+	} else if (!longpin_can_lease()) {
+		return longpin_refuse(why, -EOPNOTSUPP, LONGPIN_REASON_LEASE_KERNEL);
+	} else if (request->grace_ms > limit) {
+		why->limit = limit;
+		why->asked = request->grace_ms;
+		return longpin_refuse(why, -EINVAL, LONGPIN_REASON_GRACE);
+	}
+	if (request->eventfd && !(request->flags & LONGPIN_PIN_EVENTFD))
+		return longpin_refuse(why, -EINVAL, LONGPIN_REASON_RESERVED);
+	return 0;
+}
+
+/**
+ * longpin_lease_create - make a pin that holds nothing yet one that can be taken back
+ * @range: the pin of the current process, whose address and number of pages are set
+ * @request: passed longpin_lease_check()
+ * @why: filled on refusal
+ *
+ * No mmap lock may be held.
+ *
+ * Return: the lease, or an ERR_PTR: -ENOMEM, -EBADF, -EINVAL.
+ */
+struct longpin_lease *longpin_lease_create(struct pinned_range *range,
+					   const struct longpin_pin *request,
+					   struct longpin_refusal *why)
+{
+	struct longpin_lease *lease = kzalloc(sizeof(*lease), GFP_KERNEL_ACCOUNT);
+	struct eventfd_ctx *eventfd;
+	int err;
+
+	if (!lease)
+		return ERR_PTR(-ENOMEM);
+	lease->range = range;
+	mutex_init(&lease->filling);
+	init_waitqueue_head(&lease->let_go);
+	lease->grace_ms = request->grace_ms;
+
+	if (request->flags & LONGPIN_PIN_EVENTFD) {
+		eventfd = eventfd_ctx_fdget(request->eventfd);
+		if (IS_ERR(eventfd)) {
+			err = longpin_refuse(why, PTR_ERR(eventfd), LONGPIN_REASON_EVENTFD);
+			goto out_free;
+		}
+		lease->eventfd = eventfd;
+	}
+	err = start_notifier(lease);
+	if (err)
+		goto out_free;
+	return lease;
+
+out_free:
+	longpin_lease_free(lease);
+	return ERR_PTR(err);
+}
+
+/**
+ * longpin_lease_end - stop being told
+ * @lease: the lease; its pin holds nothing any more
+ *
+ * Waits for those who are just told. Neither the mmap lock nor the pin's lock may be held.
+ */
+void longpin_lease_end(struct longpin_lease *lease)
+{
+	stop_notifier(lease);
+}
+
+/**
+ * longpin_lease_free - free a lease
+ * @lease: the lease, which has ended, or NULL
+ */
+void longpin_lease_free(struct longpin_lease *lease)
+{
+	if (!lease)
+		return;
+	if (lease->eventfd)
+		eventfd_ctx_put(lease->eventfd);
+	mutex_destroy(&lease->filling);
+	kfree(lease);
+}

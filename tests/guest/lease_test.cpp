@@ -1,0 +1,715 @@
+// SPDX-License-Identifier: MIT
+// Leases: what takes pages of a leased pin back, what doesn't, and what is left.
+#include "support/backings.hpp"
+#include "support/child.hpp"
+#include "support/lease.hpp"
+#include "support/module.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <thread>
+#include <unistd.h>
+
+using namespace guest;
+
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+struct outcome {
+    int err;
+    std::uint32_t reason;
+};
+
+outcome expected(const memory_backing& row, bool write) {
+    switch (row.kind) {
+    case backing_kind::secret: return {EFAULT, LONGPIN_REASON_SECRETMEM};
+    case backing_kind::io: return {EFAULT, LONGPIN_REASON_IO};
+    case backing_kind::pfnmap: return {EFAULT, LONGPIN_REASON_PFNMAP};
+    case backing_kind::hole: return {EFAULT, LONGPIN_REASON_HOLE};
+    case backing_kind::private_file:
+    case backing_kind::shared_file: return {EOPNOTSUPP, LONGPIN_REASON_LEASE_MEMORY};
+    default: break;
+    }
+    if (row.name == "fs-DAX on XFS, private") {
+        return {EOPNOTSUPP, LONGPIN_REASON_LEASE_MEMORY};
+    }
+    if (write && !(row.protection & PROT_WRITE)) {
+        return {EFAULT, LONGPIN_REASON_NOT_WRITABLE};
+    }
+    return {0, 0};
+}
+
+/// An event that is there, and alone.
+longpin_event only_event(const raw_device& device) {
+    const auto events = device.events();
+    REQUIRE(events.size() == 1);
+    CHECK(events[0].size == sizeof(longpin_event));
+    return events[0];
+}
+
+/// That the event says so of whole pages of a pin that starts at a page.
+void check_revoked(const longpin_event& event, std::uint32_t handle, std::uint32_t cause,
+                   std::size_t first, std::size_t pages) {
+    CHECK(event.type == LONGPIN_EVENT_REVOKED);
+    CHECK(event.handle == handle);
+    CHECK(event.cause == cause);
+    CHECK(event.offset == first * page);
+    CHECK(event.length == pages * page);
+    CHECK(event.lost == 0);
+}
+
+mapping small_pages(std::size_t length) {
+    mapping memory = mapping::anonymous(length);
+    ::madvise(memory.data(), memory.length(), MADV_NOHUGEPAGE);
+    memory.fill();
+    return memory;
+}
+
+} // namespace
+
+TEST_CASE("lease: the memory table's column of leases") {
+    for (const memory_backing& row : memory_backings()) {
+        for (const bool write : {false, true}) {
+            INFO(row.name << (write ? ", for writing" : ", for reading"));
+            const raw_device device;
+            mapping memory = row.map();
+            const std::uint32_t flags = write ? leased_write : leased;
+            const outcome wanted = expected(row, write);
+            const long held_before = pinned_pages();
+
+            for (const std::uint32_t dry_run : {LONGPIN_PIN_DRY_RUN, 0U}) {
+                longpin_pin answer{};
+                CHECK(device.pin(memory.data(), memory.length(), flags | dry_run, answer) ==
+                      wanted.err);
+                CHECK(answer.out_reason == wanted.reason);
+                if (wanted.err || dry_run) {
+                    CHECK(answer.out_handle == 0);
+                    CHECK(vm_pin() == 0);
+                    CHECK(pinned_pages() == held_before);
+                    continue;
+                }
+                CHECK(answer.out_pages == memory.length() / page);
+                CHECK(vm_pin() == memory.length());
+                std::byte buffer[page];
+                REQUIRE(device.read(answer.out_handle, page, buffer, page) == 0);
+                CHECK(std::memcmp(buffer, memory.at(page), page) == 0);
+
+                // Unmapped, it is gone; and only the handle is left.
+                const std::size_t length = memory.length();
+                memory.unmap();
+                CHECK(device.read(answer.out_handle, page, buffer, page) == ESTALE);
+                CHECK(vm_pin() == 0);
+                CHECK(pinned_pages() == held_before);
+                check_revoked(only_event(device), answer.out_handle, LONGPIN_CAUSE_UNMAP, 0,
+                              length / page);
+                CHECK(device.unpin(answer.out_handle) == 0);
+            }
+        }
+    }
+}
+
+TEST_CASE("lease: a truncate of a file on fs-DAX takes its pages back, and REPIN those that stay") {
+    for (const char* const filesystem : dax_filesystems) {
+        INFO(filesystem);
+        const raw_device device;
+        const dax_file data(filesystem, 64 * page);
+        const std::uint32_t handle = device.must_pin(data.memory.data(), 64 * page, leased_write);
+        CHECK(must_query(device, handle).out_kinds == LONGPIN_KIND_FSDAX);
+        CHECK(vm_pin() == 64 * page);
+
+        // ext4 and XFS take all of the file, whatever part of it loses blocks.
+        REQUIRE(::ftruncate(data.descriptor.get(), 40 * page) == 0);
+        check_revoked(only_event(device), handle, LONGPIN_CAUSE_INVALIDATE, 0, 64);
+        CHECK(lost_exactly(device, handle, 0, 64));
+        CHECK(vm_pin() == 0);
+        CHECK(device.info().out_max_pages_used == 0);
+
+        longpin_repin answer{};
+        CHECK(device.repin(handle, answer) == EFAULT); // beyond the end of the file
+        CHECK(answer.out_reason == LONGPIN_REASON_FAULT);
+        CHECK(answer.out_bad_addr == reinterpret_cast<std::uintptr_t>(data.memory.at(40 * page)));
+        CHECK(lost_exactly(device, handle, 0, 64));
+        CHECK(vm_pin() == 0);
+
+        REQUIRE(device.repin(handle, answer, 0, 40 * page) == 0);
+        CHECK(answer.out_repinned == 40);
+        CHECK(answer.out_pages == 40);
+        CHECK(lost_exactly(device, handle, 40, 64));
+        CHECK(vm_pin() == 40 * page);
+
+        REQUIRE(::ftruncate(data.descriptor.get(), 64 * page) == 0);
+        data.memory.fill(3);
+        REQUIRE(device.repin(handle, answer) == 0);
+        CHECK(answer.out_pages == 64);
+        CHECK(vm_pin() == 64 * page);
+        std::vector<std::byte> buffer(64 * page);
+        REQUIRE(device.read(handle, 0, buffer.data(), buffer.size()) == 0);
+        CHECK(has_pattern(buffer.data(), buffer.size(), 0, 3));
+
+        REQUIRE(device.repin(handle, answer) == 0);
+        CHECK(answer.out_repinned == 0);
+    }
+}
+
+TEST_CASE("lease: the tail of a large registration is taken back, the rest stays") {
+    const raw_device device;
+    const mapping memory = map_devdax("devdax_2m", 64 * MiB);
+    const std::uint32_t handle = device.must_pin(memory.data(), 64 * MiB, leased_write);
+    memory.unmap_part(48 * MiB, 16 * MiB);
+    check_revoked(only_event(device), handle, LONGPIN_CAUSE_UNMAP, 48 * MiB / page,
+                  16 * MiB / page);
+    const longpin_query left = must_query(device, handle);
+    CHECK(left.out_pages == 48 * MiB / page);
+    CHECK(left.out_runs == 1);
+    const auto extents = device.extents(handle);
+    REQUIRE(extents.size() == 1);
+    CHECK(extents[0].length == 48 * MiB);
+}
+
+TEST_CASE("lease: COPY up to a page that was taken back copies what lies before it") {
+    const raw_device device;
+    const mapping memory = small_pages(8 * page);
+    const std::uint32_t handle = device.must_pin(memory.data(), 8 * page, leased);
+    memory.unmap_part(2 * page, 6 * page);
+
+    std::vector<std::byte> buffer(4 * page, std::byte{0x55});
+    CHECK(device.read(handle, 0, buffer.data(), buffer.size()) == ESTALE);
+    CHECK(std::memcmp(buffer.data(), memory.data(), 2 * page) == 0);
+    CHECK(buffer[2 * page] == std::byte{0x55});
+    CHECK(device.write(handle, 2 * page, buffer.data(), 1) == EPERM);
+}
+
+TEST_CASE("lease: holes in the middle leave the rest, whatever their order") {
+    const raw_device device;
+    mapping memory = small_pages(64 * page);
+    const std::uint32_t handle = device.must_pin(memory.data(), memory.length(), leased_write);
+    std::vector<bool> gone(64, false);
+    // Every third page forwards, then every fifth backwards: cuts runs, joins gaps.
+    std::vector<std::size_t> order;
+    for (std::size_t i = 0; i < 64; i += 3) {
+        order.push_back(i);
+    }
+    for (std::size_t i = 60; i > 0; i -= 5) {
+        order.push_back(i);
+    }
+    for (const std::size_t i : order) {
+        REQUIRE(::madvise(memory.at(i * page), page, MADV_DONTNEED) == 0);
+        gone[i] = true;
+        std::size_t left = 0;
+        for (std::size_t k = 0; k < 64; k++) {
+            std::uint64_t word = 0;
+            const int err = device.read(handle, k * page, &word, sizeof(word));
+            REQUIRE(err == (gone[k] ? ESTALE : 0));
+            if (!err) {
+                REQUIRE(word == pattern(1, k * page));
+            }
+            left += !gone[k];
+        }
+        REQUIRE(must_query(device, handle).out_pages == left);
+        REQUIRE(vm_pin() == left * page);
+    }
+    std::size_t held = 0;
+    for (const longpin_extent& extent : device.extents(handle, 3)) {
+        for (std::size_t k = extent.offset / page; k < (extent.offset + extent.length) / page;
+             k++) {
+            CHECK_FALSE(gone[k]);
+            held++;
+        }
+    }
+    CHECK(held == must_query(device, handle).out_pages);
+}
+
+TEST_CASE("lease: an end of the range that isn't a page's is counted in bytes of the range") {
+    const raw_device device;
+    mapping memory = small_pages(4 * page);
+    const std::uint32_t handle = device.must_pin(memory.at(100), 4 * page - 200, leased);
+    memory.unmap();
+    const longpin_event event = only_event(device);
+    CHECK(event.offset == 0);
+    CHECK(event.length == 4 * page - 200);
+    CHECK(device.unpin(handle) == 0);
+}
+
+TEST_CASE("lease: what takes memory away takes the pages back, with its cause") {
+    const raw_device device;
+    SECTION("mremap() to another place") {
+        mapping memory = small_pages(4 * page);
+        const mapping place = mapping::anonymous(4 * page);
+        const std::uint32_t handle = device.must_pin(memory.data(), 4 * page, leased);
+        REQUIRE(::mremap(memory.data(), 4 * page, 4 * page, MREMAP_MAYMOVE | MREMAP_FIXED,
+                         place.data()) == place.data());
+        memory.release();
+        CHECK(must_query(device, handle).out_pages == 0);
+        for (const longpin_event& event : device.events()) {
+            CHECK(event.cause == LONGPIN_CAUSE_UNMAP);
+        }
+    }
+    SECTION("mmap() over it") {
+        const mapping memory = small_pages(4 * page);
+        const std::uint32_t handle = device.must_pin(memory.data(), 4 * page, leased);
+        REQUIRE(::mmap(memory.at(page), page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+                       -1, 0) == memory.at(page));
+        check_revoked(only_event(device), handle, LONGPIN_CAUSE_UNMAP, 1, 1);
+        CHECK(lost_exactly(device, handle, 1, 2));
+    }
+    SECTION("MADV_DONTNEED") {
+        const mapping memory = small_pages(4 * page);
+        const std::uint32_t handle = device.must_pin(memory.data(), 4 * page, leased);
+        REQUIRE(::madvise(memory.at(page), 2 * page, MADV_DONTNEED) == 0);
+        check_revoked(only_event(device), handle, LONGPIN_CAUSE_INVALIDATE, 1, 2);
+    }
+    SECTION("a hole punched into a memfd") {
+        const file data(::memfd_create("test", MFD_CLOEXEC));
+        REQUIRE(::ftruncate(data.get(), 8 * page) == 0);
+        const mapping memory(8 * page, PROT_READ | PROT_WRITE, MAP_SHARED, data.get());
+        memory.fill();
+        const std::uint32_t handle = device.must_pin(memory.data(), 8 * page, leased_write);
+        REQUIRE(::fallocate(data.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 2 * page,
+                            3 * page) == 0);
+        check_revoked(only_event(device), handle, LONGPIN_CAUSE_INVALIDATE, 2, 3);
+        CHECK(lost_exactly(device, handle, 2, 5));
+    }
+    SECTION("a huge page that is unmapped in part") {
+        const mapping memory = memory_backing_named("anonymous, huge pages").map();
+        const std::uint32_t handle = device.must_pin(memory.data(), memory.length(), leased);
+        memory.unmap_part(memory.length() - page, page);
+        const longpin_query left = must_query(device, handle);
+        CHECK(left.out_pages < memory.length() / page);
+        CHECK(left.out_pages >= memory.length() / page - 512); // not more than the huge page
+    }
+}
+
+TEST_CASE("lease: mprotect, fork and fsync storms take nothing back") {
+    const raw_device device;
+    const dax_file data("xfs_dax", 16 * page);
+    const mapping anonymous = small_pages(16 * page);
+    const std::uint32_t on_file = device.must_pin(data.memory.data(), 16 * page, leased_write);
+    const std::uint32_t private_one = device.must_pin(anonymous.data(), 16 * page, leased_write);
+
+    for (int i = 0; i < 200; i++) {
+        data.memory.data()[i * 300] = std::byte(i);
+        REQUIRE(::fsync(data.descriptor.get()) == 0);
+        REQUIRE(::msync(data.memory.data(), 16 * page, MS_SYNC) == 0);
+    }
+    anonymous.protect(PROT_READ);
+    anonymous.protect(PROT_READ | PROT_WRITE);
+    child sleeper([] { ::pause(); });
+    // The parent writes, and still writes to the page that is held.
+    anonymous.fill(7);
+    CHECK(device.events().empty());
+    CHECK(must_query(device, on_file).out_pages == 16);
+    CHECK(must_query(device, private_one).out_pages == 16);
+    std::byte buffer[page];
+    REQUIRE(device.read(private_one, page, buffer, page) == 0);
+    CHECK(has_pattern(buffer, page, page, 7));
+    sleeper.kill();
+}
+
+TEST_CASE(
+    "lease: the end of the process that made it takes it back, and the file's holder is told") {
+    const raw_device device;
+    gate made;
+    gate end;
+    child pinner([&] {
+        const mapping memory = small_pages(4 * page);
+        device.must_pin(memory.data(), 4 * page, leased);
+        made.open();
+        end.pass();
+        ::_exit(0); // before the mapping is gone
+    });
+    made.pass();
+    const std::uint32_t handle = 1;
+    REQUIRE(must_query(device, handle).out_pages == 4);
+    longpin_repin answer{};
+    CHECK(device.repin(handle, answer) == EPERM);
+    SECTION("by itself") {
+        end.open();
+        CHECK(pinner.wait());
+    }
+    SECTION("killed") {
+        pinner.kill();
+        CHECK(must_query(device, handle).out_pages == 0);
+    }
+    check_revoked(only_event(device), handle, LONGPIN_CAUSE_EXIT, 0, 4);
+    CHECK(must_query(device, handle).out_pages == 0);
+    CHECK(device.repin(handle, answer) == EPERM);
+    CHECK(device.unpin(handle) == 0);
+}
+
+TEST_CASE("lease: a read of nothing waits, or doesn't, and a short buffer is an error") {
+    const raw_device device;
+    longpin_event events[2];
+    CHECK(::read(device.descriptor(), events, sizeof(events[0]) - 1) == -1);
+    CHECK(errno == EINVAL);
+    REQUIRE(::fcntl(device.descriptor(), F_SETFL, O_NONBLOCK) == 0);
+    CHECK(::read(device.descriptor(), events, sizeof(events)) == -1);
+    CHECK(errno == EAGAIN);
+    pollfd wanted{device.descriptor(), POLLIN, 0};
+    CHECK(::poll(&wanted, 1, 0) == 0);
+    REQUIRE(::fcntl(device.descriptor(), F_SETFL, 0) == 0);
+
+    mapping memory = small_pages(page);
+    const std::uint32_t handle = device.must_pin(memory.data(), page, leased);
+    std::thread later([&] {
+        std::this_thread::sleep_for(milliseconds(50));
+        memory.unmap();
+    });
+    CHECK(::read(device.descriptor(), events, sizeof(events)) == sizeof(events[0]));
+    check_revoked(events[0], handle, LONGPIN_CAUSE_UNMAP, 0, 1);
+    later.join();
+}
+
+TEST_CASE("lease: events that a read can't deliver are not lost") {
+    const raw_device device;
+    mapping memory = small_pages(page);
+    const std::uint32_t handle = device.must_pin(memory.data(), page, leased);
+    memory.unmap();
+    const mapping unwritable(page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS);
+    CHECK(::read(device.descriptor(), unwritable.data(), page) == -1);
+    CHECK(errno == EFAULT);
+    check_revoked(only_event(device), handle, LONGPIN_CAUSE_UNMAP, 0, 1);
+}
+
+TEST_CASE("lease: adjacent revocations come as one event, others in their order") {
+    const raw_device device;
+    const mapping memory = small_pages(16 * page);
+    const std::uint32_t handle = device.must_pin(memory.data(), 16 * page, leased);
+    for (const std::size_t i : {4UL, 5UL, 3UL, 9UL, 10UL}) {
+        REQUIRE(::madvise(memory.at(i * page), page, MADV_DONTNEED) == 0);
+    }
+    const auto events = device.events();
+    REQUIRE(events.size() == 2);
+    check_revoked(events[0], handle, LONGPIN_CAUSE_INVALIDATE, 3, 3);
+    check_revoked(events[1], handle, LONGPIN_CAUSE_INVALIDATE, 9, 2);
+    CHECK(events[0].time <= events[1].time);
+}
+
+TEST_CASE("lease: a queue that overflows says how many events were lost, and goes on") {
+    const raw_device device;
+    constexpr std::size_t pages = 2 * 700;
+    const mapping memory = small_pages(pages * page);
+    const std::uint32_t handle = device.must_pin(memory.data(), pages * page, leased);
+    for (std::size_t i = 0; i < pages; i += 2) {
+        REQUIRE(::madvise(memory.at(i * page), page, MADV_DONTNEED) == 0);
+    }
+    auto events = device.events();
+    REQUIRE(events.size() == 513);
+    for (std::size_t i = 0; i < 512; i++) {
+        check_revoked(events[i], handle, LONGPIN_CAUSE_INVALIDATE, 2 * i, 1);
+    }
+    CHECK(events[512].type == LONGPIN_EVENT_OVERFLOW);
+    CHECK(events[512].handle == 0);
+    CHECK(events[512].lost == 700 - 512);
+    CHECK(must_query(device, handle).out_revoked_pages == 700);
+
+    REQUIRE(::madvise(memory.at(page), page, MADV_DONTNEED) == 0);
+    check_revoked(only_event(device), handle, LONGPIN_CAUSE_INVALIDATE, 1, 1);
+}
+
+TEST_CASE("lease: an eventfd counts the pin's events, and only those") {
+    const raw_device device;
+    const file bell(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+    mapping memory = small_pages(4 * page);
+    const mapping other = small_pages(page);
+    auto arguments = request<longpin_pin>();
+    arguments.flags = LONGPIN_PIN_LEASE | LONGPIN_PIN_EVENTFD;
+    arguments.addr = reinterpret_cast<std::uintptr_t>(memory.data());
+    arguments.length = 4 * page;
+    arguments.eventfd = bell.get();
+    REQUIRE(device.call(LONGPIN_PIN, &arguments) == 0);
+    device.must_pin(other.data(), page, leased);
+
+    std::uint64_t count = 0;
+    REQUIRE(::madvise(other.data(), page, MADV_DONTNEED) == 0);
+    CHECK(::read(bell.get(), &count, sizeof(count)) == -1);
+    REQUIRE(::madvise(memory.data(), page, MADV_DONTNEED) == 0);
+    memory.unmap();
+    REQUIRE(::read(bell.get(), &count, sizeof(count)) == sizeof(count));
+    CHECK(count == 2);
+}
+
+TEST_CASE("lease: the generation in the mapped page changes when something is revoked") {
+    const raw_device device;
+    const mapping status(page, PROT_READ, MAP_SHARED, device.descriptor());
+    const std::atomic_ref generation(status.as<longpin_status>()->generation);
+    const mapping memory = small_pages(4 * page);
+    device.must_pin(memory.data(), 4 * page, leased);
+    const auto before = generation.load();
+    CHECK(generation.load() == before);
+    REQUIRE(::madvise(memory.data(), page, MADV_DONTNEED) == 0);
+    CHECK(generation.load() != before);
+
+    SECTION("nothing else may be mapped") {
+        const auto refused = [&](std::size_t length, int protection, int flags, off_t offset) {
+            void* const got =
+                ::mmap(nullptr, length, protection, flags, device.descriptor(), offset);
+            return got == MAP_FAILED ? errno : 0;
+        };
+        CHECK(refused(page, PROT_READ | PROT_WRITE, MAP_SHARED, 0) == EACCES);
+        CHECK(refused(page, PROT_READ, MAP_PRIVATE, 0) == EACCES);
+        CHECK(refused(2 * page, PROT_READ, MAP_SHARED, 0) == EINVAL);
+        CHECK(refused(page, PROT_READ, MAP_SHARED, page) == EINVAL);
+        CHECK(::mprotect(status.data(), page, PROT_READ | PROT_WRITE) == -1);
+    }
+    SECTION("a child doesn't have it") {
+        child reader([&] {
+            ::signal(SIGSEGV, SIG_DFL);
+            (void)*static_cast<volatile std::byte*>(status.data());
+        });
+        CHECK_FALSE(reader.wait()); // killed by SIGSEGV
+    }
+}
+
+TEST_CASE("lease: what only a lease can have is refused without one, and bad values with one") {
+    const raw_device device;
+    const mapping memory = small_pages(page);
+    auto arguments = request<longpin_pin>();
+    arguments.addr = reinterpret_cast<std::uintptr_t>(memory.data());
+    arguments.length = page;
+    const auto refused = [&](int err) {
+        CHECK(device.call(LONGPIN_PIN, &arguments) == err);
+        return arguments.out_reason;
+    };
+    SECTION("grace without a lease") {
+        arguments.grace_ms = 1;
+        CHECK(refused(EINVAL) == LONGPIN_REASON_LEASE_ONLY);
+    }
+    SECTION("an eventfd without a lease") {
+        arguments.flags = LONGPIN_PIN_EVENTFD;
+        CHECK(refused(EINVAL) == LONGPIN_REASON_LEASE_ONLY);
+    }
+    SECTION("an eventfd without its flag") {
+        arguments.flags = LONGPIN_PIN_LEASE;
+        arguments.eventfd = 1;
+        CHECK(refused(EINVAL) == LONGPIN_REASON_RESERVED);
+    }
+    SECTION("an eventfd that isn't open") {
+        arguments.flags = LONGPIN_PIN_LEASE | LONGPIN_PIN_EVENTFD;
+        arguments.eventfd = 9999;
+        CHECK(refused(EBADF) == LONGPIN_REASON_EVENTFD);
+    }
+    SECTION("an eventfd that isn't one") {
+        arguments.flags = LONGPIN_PIN_LEASE | LONGPIN_PIN_EVENTFD;
+        arguments.eventfd = device.descriptor();
+        CHECK(refused(EINVAL) == LONGPIN_REASON_EVENTFD);
+    }
+    SECTION("more grace than there is") {
+        arguments.flags = LONGPIN_PIN_LEASE;
+        arguments.grace_ms = device.info().out_max_grace_ms + 1;
+        CHECK(refused(EINVAL) == LONGPIN_REASON_GRACE);
+        CHECK(arguments.out_limit == device.info().out_max_grace_ms);
+    }
+    CHECK(vm_pin() == 0);
+}
+
+TEST_CASE("lease: REPIN and LET_GO are for leased pins") {
+    const raw_device device;
+    const mapping memory = small_pages(2 * page);
+    const std::uint32_t handle = device.must_pin(memory.data(), 2 * page);
+    longpin_repin answer{};
+    CHECK(device.repin(handle, answer) == EOPNOTSUPP);
+    CHECK(device.let_go(handle, 0, page) == EOPNOTSUPP);
+    CHECK(device.repin(99, answer) == ENOENT);
+    CHECK(device.let_go(99, 0, page) == ENOENT);
+    CHECK(must_query(device, handle).out_pages == 2);
+}
+
+TEST_CASE("lease: LET_GO gives back the pages that it touches, without an event") {
+    const raw_device device;
+    const mapping memory = small_pages(8 * page);
+    const std::uint32_t handle = device.must_pin(memory.data(), 8 * page, leased_write);
+    CHECK(device.let_go(handle, 0, 0) == EINVAL);
+    CHECK(device.let_go(handle, 8 * page, 1) == EINVAL);
+    CHECK(device.let_go(handle, 1, 8 * page) == EINVAL);
+    CHECK(device.let_go(handle, ~0ULL, 2) == EINVAL);
+    auto arguments = request<longpin_let_go>();
+    arguments.handle = handle;
+    arguments.offset = 2 * page + 5;
+    arguments.length = page;
+    REQUIRE(device.call(LONGPIN_LET_GO, &arguments) == 0);
+    CHECK(arguments.out_pages == 2);
+    CHECK(lost_exactly(device, handle, 2, 4));
+    CHECK(device.events().empty());
+    CHECK(vm_pin() == 6 * page);
+}
+
+TEST_CASE("lease: REPIN of a part takes that, and leaves what is held") {
+    const raw_device device;
+    const mapping memory = small_pages(16 * page);
+    const std::uint32_t handle = device.must_pin(memory.at(10), 16 * page - 10, leased_write);
+    REQUIRE(::madvise(memory.at(4 * page), 8 * page, MADV_DONTNEED) == 0);
+    longpin_repin answer{};
+    CHECK(device.repin(handle, answer, 16 * page - 10, 0) == EINVAL);
+    CHECK(device.repin(handle, answer, 1, 16 * page - 10) == EINVAL);
+    CHECK(device.repin(handle, answer, ~0ULL, 2) == EINVAL);
+    REQUIRE(device.repin(handle, answer, 5 * page - 10, 2 * page) == 0);
+    CHECK(answer.out_repinned == 2);
+    CHECK(answer.out_pages == 10);
+    CHECK(vm_pin() == 10 * page);
+    REQUIRE(device.repin(handle, answer) == 0);
+    CHECK(answer.out_repinned == 6);
+    CHECK(must_query(device, handle).out_revoked_pages == 0);
+}
+
+TEST_CASE("lease: a REPIN that fails half-way changes nothing") {
+    const raw_device device;
+    const mapping memory = small_pages(32 * page);
+    const std::uint32_t handle = device.must_pin(memory.data(), 32 * page, leased_write);
+    REQUIRE(::madvise(memory.at(4 * page), 2 * page, MADV_DONTNEED) == 0);
+    REQUIRE(::madvise(memory.at(10 * page), page, MADV_DONTNEED) == 0);
+    memory.unmap_part(20 * page, page);
+    const long held = pinned_pages();
+
+    longpin_repin answer{};
+    CHECK(device.repin(handle, answer) == EFAULT);
+    CHECK(answer.out_reason == LONGPIN_REASON_HOLE);
+    CHECK(answer.out_bad_addr == reinterpret_cast<std::uintptr_t>(memory.at(20 * page)));
+    CHECK(must_query(device, handle).out_pages == 28);
+    CHECK(vm_pin() == 28 * page);
+    CHECK(pinned_pages() == held);
+}
+
+TEST_CASE("lease: REPIN is charged, and a limit stops it") {
+    const raw_device device;
+    const mapping memory = small_pages(16 * page);
+    const std::uint32_t handle = device.must_pin(memory.data(), 16 * page, leased);
+    REQUIRE(::madvise(memory.data(), 8 * page, MADV_DONTNEED) == 0);
+    {
+        const module_parameter limit("max_pages", "10");
+        longpin_repin answer{};
+        CHECK(device.repin(handle, answer) == ENOMEM);
+        CHECK(answer.out_reason == LONGPIN_REASON_MAX_PAGES);
+        CHECK(answer.out_used == 8 * page);
+        CHECK(answer.out_asked == 8 * page);
+        CHECK(must_query(device, handle).out_pages == 8);
+    }
+    longpin_repin answer{};
+    CHECK(device.repin(handle, answer) == 0);
+    CHECK(vm_pin() == 16 * page);
+}
+
+TEST_CASE("lease: the hole of a file on fs-DAX is held as zeros until somebody writes there") {
+    for (const char* const filesystem : dax_filesystems) {
+        INFO(filesystem);
+        const raw_device device;
+        const file data = temporary_file(backing(filesystem), page);
+        REQUIRE(::ftruncate(data.get(), 0) == 0);
+        REQUIRE(::ftruncate(data.get(), off_t{4 * page}) == 0);
+        const mapping memory(4 * page, PROT_READ | PROT_WRITE, MAP_SHARED, data.get());
+        const std::uint32_t handle = device.must_pin(memory.data(), 4 * page, leased);
+        std::uint64_t word = 1;
+        REQUIRE(device.read(handle, page, &word, sizeof(word)) == 0);
+        CHECK(word == 0);
+
+        memory.as<std::uint64_t>()[page / 8] = 42;
+        CHECK(device.read(handle, page, &word, sizeof(word)) == ESTALE);
+        longpin_repin answer{};
+        REQUIRE(device.repin(handle, answer) == 0);
+        REQUIRE(device.read(handle, page, &word, sizeof(word)) == 0);
+        CHECK(word == 42);
+    }
+}
+
+TEST_CASE("lease: a grace lets the holder let go before another program's truncate goes on") {
+    const raw_device device;
+    const module_parameter limit("max_grace_ms", "10000");
+    const dax_file data("xfs_dax", 16 * page);
+    auto arguments = request<longpin_pin>();
+    arguments.flags = leased_write;
+    arguments.addr = reinterpret_cast<std::uintptr_t>(data.memory.data());
+    arguments.length = 16 * page;
+    arguments.grace_ms = 10000;
+    REQUIRE(device.call(LONGPIN_PIN, &arguments) == 0);
+    const std::uint32_t handle = arguments.out_handle;
+
+    const auto began = steady_clock::now();
+    child truncater([&] { (void)!::ftruncate(data.descriptor.get(), 8 * page); });
+    const auto events = device.events_within(5000);
+    REQUIRE(events.size() == 1);
+    CHECK(events[0].type == LONGPIN_EVENT_REVOKING);
+    CHECK(events[0].handle == handle);
+    CHECK(events[0].offset == 0);
+    CHECK(events[0].length == 16 * page);
+    // The holder may still use the pages, as its device may.
+    std::uint64_t word = 0;
+    CHECK(device.read(handle, 9 * page, &word, sizeof(word)) == 0);
+    SECTION("by LET_GO") {
+        REQUIRE(device.let_go(handle, 0, 16 * page) == 0);
+        truncater.wait();
+        CHECK(must_query(device, handle).out_pages == 0);
+        CHECK(device.events().empty());
+    }
+    SECTION("by UNPIN") {
+        REQUIRE(device.unpin(handle) == 0);
+        truncater.wait();
+    }
+    CHECK(steady_clock::now() - began < milliseconds(9000));
+}
+
+TEST_CASE("lease: holders that don't answer delay a truncate by the bound, all together") {
+    const module_parameter limit("max_grace_ms", "1000");
+    const dax_file data("ext4_dax", 16 * page);
+    std::vector<raw_device> holders(6);
+    for (const raw_device& device : holders) {
+        auto arguments = request<longpin_pin>();
+        arguments.flags = leased_write;
+        arguments.addr = reinterpret_cast<std::uintptr_t>(data.memory.data());
+        arguments.length = 16 * page;
+        arguments.grace_ms = 1000;
+        REQUIRE(device.call(LONGPIN_PIN, &arguments) == 0);
+    }
+    const auto began = steady_clock::now();
+    child truncater([&] { (void)!::ftruncate(data.descriptor.get(), 0); });
+    truncater.wait();
+    const auto took = steady_clock::now() - began;
+    CHECK(took >= milliseconds(900));
+    CHECK(took < milliseconds(3000)); // 6 s if each of them were given its own
+    for (const raw_device& device : holders) {
+        const auto events = device.events();
+        REQUIRE_FALSE(events.empty());
+        CHECK(events.back().type == LONGPIN_EVENT_REVOKED);
+        CHECK(vm_pin() == 0);
+    }
+}
+
+TEST_CASE("lease: the holder's own truncate and munmap do not wait for its grace") {
+    const raw_device device;
+    const module_parameter limit("max_grace_ms", "60000");
+    dax_file data("xfs_dax", 16 * page);
+    auto arguments = request<longpin_pin>();
+    arguments.flags = leased_write;
+    arguments.addr = reinterpret_cast<std::uintptr_t>(data.memory.data());
+    arguments.length = 16 * page;
+    arguments.grace_ms = 60000;
+    REQUIRE(device.call(LONGPIN_PIN, &arguments) == 0);
+    const auto began = steady_clock::now();
+    REQUIRE(::ftruncate(data.descriptor.get(), 8 * page) == 0);
+    data.memory.unmap();
+    CHECK(steady_clock::now() - began < milliseconds(30000));
+    for (const longpin_event& event : device.events()) {
+        CHECK(event.type == LONGPIN_EVENT_REVOKED);
+    }
+}
+
+TEST_CASE("lease: a file that is unlinked and unmapped, and its file system unmounted") {
+    const raw_device device;
+    dax_file data("ext4_dax", 16 * page); // it is unlinked already
+    const std::uint32_t handle = device.must_pin(data.memory.data(), 16 * page, leased_write);
+    CHECK(must_query(device, handle).out_pages == 16);
+    data.memory.unmap();
+    CHECK(must_query(device, handle).out_pages == 0);
+    data.descriptor.close();
+    // Its blocks are free now; nobody holds them.
+    const dax_file next("ext4_dax", 16 * page);
+    CHECK(has_pattern(next.memory.data(), 16 * page));
+}
