@@ -142,11 +142,17 @@ test-guest: all
 		--memory 2G --nvdimm none -- /longpin/run-tests 'scale*')
 
 .PHONY: bench
-bench: all ## boot a guest and print what listing pins costs, in instructions
-	$(guest) --name bench-$(KERNEL) --icount --memory 2G --nvdimm none \
-		--add build/user/tests/longpin-dump-bench:/longpin/bin/longpin-dump-bench -- \
-		sh -c 'modprobe longpin && longpin-dump-bench' >/dev/null || { cat build/run/bench-$(KERNEL)/output.log; exit 1; }
-	tee build/bench-$(KERNEL).md <build/run/bench-$(KERNEL)/output.log
+bench: all ## boot guests and print what listing pins and revoking leases costs, in instructions
+	$(call bench,dump,none,modprobe longpin)
+	$(call bench,truncate,fsdax,pmem-setup all && modprobe longpin)
+	cat build/run/bench-{dump,truncate}-$(KERNEL)/output.log | tee build/bench-$(KERNEL).md
+
+# $(call bench,NAME,LAYOUT,COMMANDS): run NAME's benchmark in a guest, behind these commands
+define bench
+	$(guest) --name bench-$(1)-$(KERNEL) --icount --memory 2G --nvdimm $(2) \
+		--add build/user/tests/longpin-$(1)-bench:/longpin/bin/longpin-$(1)-bench -- \
+		sh -c '$(3) && longpin-$(1)-bench' >/dev/null || { cat build/run/bench-$(1)-$(KERNEL)/output.log; exit 1; }
+endef
 
 .PHONY: parity
 parity: all ## boot a guest and print what longpin, RDMA, io_uring and V4L2 accept, side by side

@@ -2,9 +2,9 @@
 /*
  * The events of a context: what is read from its file, and the page that it maps.
  *
- * Events are put in by those who revoke, who can't wait for memory; so the ring has a fixed size.
- * When it is full events are dropped and counted, and the count is read in their place: nothing else
- * gets in before that.
+ * Events are put in by those who revoke, who can't wait for memory; so the ring has a fixed
+ * size. When it is full events are dropped and counted, and the count is read in their place:
+ * nothing else gets in before that.
  */
 #include <linux/ktime.h>
 #include <linux/mm.h>
@@ -113,8 +113,8 @@ void longpin_event_queue_push(struct longpin_event_queue *queue, const struct lo
 	}
 	if (event->type == LONGPIN_EVENT_REVOKED) {
 		queue->generation++;
-		/* Behind the event: who sees the one can read the other. */
 		if (queue->status)
+			/* Pairs with the user's load: who sees it can read the event. */
 			smp_store_release(&queue->status->generation, queue->generation);
 	}
 	spin_unlock(&queue->lock);

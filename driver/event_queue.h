@@ -27,7 +27,7 @@ struct longpin_status;
  * @status: what mmap() shows; NULL before the first one. Protected by @lock, never changes again
  */
 struct longpin_event_queue {
-	spinlock_t lock; /* see above */
+	spinlock_t lock;      /* see above */
 	struct mutex reading; /* see above */
 	wait_queue_head_t wait;
 	struct longpin_event *events;

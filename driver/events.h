@@ -18,7 +18,8 @@ int longpin_subscribe(struct sock *sk, u32 portid, const struct longpin_reader *
 
 void longpin_send_pinned(struct pinned_range *range);
 void longpin_send_unpinned(struct pinned_range *range, u32 cause);
-void longpin_send_revoked(struct pinned_range *range, u32 cause, const struct longpin_change *change);
+void longpin_send_revoked(struct pinned_range *range, u32 cause,
+			  const struct longpin_change *change);
 void longpin_send_repinned(struct pinned_range *range);
 void longpin_send_refused(const struct longpin_context *context, const struct longpin_pin *request,
 			  int err, const struct longpin_refusal *why);

@@ -159,7 +159,7 @@ static inline void longpin_unpin_range(struct page *first, unsigned long nr, boo
 #endif
 }
 
-/* Mark pages dirty that a mapping holds, without their lock, as the kernel does when it unmaps them. */
+/* Mark pages dirty without their lock, as the kernel does while it unmaps them. */
 static inline void longpin_mark_dirty(struct page *first, unsigned long nr)
 {
 	unsigned long i;

@@ -10,8 +10,8 @@
  *
  * Taking pages the other way round: note the notifier's sequence (longpin_lease_begin()), look at
  * the mapping, take pages, and under the pin's lock ask whether the sequence is still the same
- * (longpin_lease_lost()) before they are put into the pin. If it isn't, what was taken may no longer be
- * what is mapped, and is given back.
+ * (longpin_lease_lost()) before they are put into the pin. If it isn't, what was taken may no
+ * longer be what is mapped, and is given back.
  *
  * UNMAP has to revoke as everything else does: a truncate does not look for busy pages in files
  * that nobody maps, so a pin that outlived the mapping would see its blocks go to another
@@ -100,7 +100,7 @@ static struct patience *current_patience(void)
 	for (one = patiences; one < patiences + ARRAY_SIZE(patiences); one++) {
 		if (one->task == current && one->born == current->start_time)
 			return one;
-		if (one->spent <= jiffies - one->last)
+		if (time_after_eq(jiffies, one->last + one->spent))
 			found = one;
 	}
 	if (found) {
@@ -164,7 +164,7 @@ static void give_grace(struct longpin_lease *lease, unsigned long first, unsigne
 static u32 cause_of(const struct mmu_notifier_range *event)
 {
 	switch (event->event) {
-	case MMU_NOTIFY_PROTECTION_VMA: /* mprotect() */
+	case MMU_NOTIFY_PROTECTION_VMA:	 /* mprotect() */
 	case MMU_NOTIFY_PROTECTION_PAGE: /* fork(), and fsync() by the hundred */
 	case MMU_NOTIFY_SOFT_DIRTY:
 		return 0; /* the page stays where it is */

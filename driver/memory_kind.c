@@ -21,7 +21,7 @@
  * What can be leased: memory of which the process's mapping alone says which page is where. A
  * file's page cache changes its pages for reasons that no mapping is told of.
  */
-#define LEASABLE                                                                                  \
+#define LEASABLE                                                                               \
 	(LONGPIN_KIND_ANON | LONGPIN_KIND_SHMEM | LONGPIN_KIND_HUGETLB | LONGPIN_KIND_DEVDAX | \
 	 LONGPIN_KIND_FSDAX)
 

@@ -387,8 +387,8 @@ int pinned_range_query(struct pinned_range *range, struct longpin_query *query)
 }
 
 /* Copy within one page, between it and the kernel's memory. */
-static int access_page(struct pinned_range *range, struct longpin_run_cursor *cursor,
-		       size_t offset, size_t length, void *buffer, bool write)
+static int access_page(struct pinned_range *range, struct longpin_run_cursor *cursor, size_t offset,
+		       size_t length, void *buffer, bool write)
 {
 	unsigned long pfn;
 	void *kaddr;
@@ -417,8 +417,8 @@ static int access_page(struct pinned_range *range, struct longpin_run_cursor *cu
 }
 
 /*
- * One page's part of a COPY, by way of a buffer: user memory can't be touched under the pin's lock, and
- * a pin keeps its content where the caller's buffer fails.
+ * One page's part of a COPY, by way of a buffer: user memory can't be touched under the pin's
+ * lock, and a pin keeps its content where the caller's buffer fails.
  */
 static int copy_within_page(struct pinned_range *range, struct longpin_run_cursor *cursor,
 			    size_t offset, size_t length, void __user *user, void *bounce,
@@ -571,18 +571,18 @@ int pinned_range_extents(struct pinned_range *range, struct longpin_extents *ext
 }
 
 /**
- * struct page_part - consecutive pages of a pin
+ * struct page_span - consecutive pages of a pin
  * @first: first page
  * @end: page behind the last
  */
-struct page_part {
+struct page_span {
 	unsigned long first;
 	unsigned long end;
 };
 
 /* The gaps in a part; those that have room in @gaps are put there. Returns how many there are. */
-static unsigned long list_gaps(struct pinned_range *range, const struct page_part *part,
-			       struct page_part *gaps, unsigned long room)
+static unsigned long list_gaps(struct pinned_range *range, const struct page_span *part,
+			       struct page_span *gaps, unsigned long room)
 {
 	struct longpin_run_cursor cursor = { .at = part->first };
 	unsigned long pages, n = 0;
@@ -601,10 +601,11 @@ static unsigned long list_gaps(struct pinned_range *range, const struct page_par
 }
 
 /* The gaps in a part, which nobody fills meanwhile; *n is how many. An ERR_PTR without memory. */
-static struct page_part *get_gaps(struct pinned_range *range, const struct page_part *part, unsigned long *n)
+static struct page_span *get_gaps(struct pinned_range *range, const struct page_span *part,
+				  unsigned long *n)
 {
 	unsigned long room = list_gaps(range, part, NULL, 0);
-	struct page_part *gaps;
+	struct page_span *gaps;
 
 	for (;;) {
 		gaps = kvmalloc_array(max(room, 1UL), sizeof(*gaps), GFP_KERNEL_ACCOUNT);
@@ -622,11 +623,11 @@ static struct page_part *get_gaps(struct pinned_range *range, const struct page_
  * Take what is missing in a part; if that fails, give back what was taken. What is lost of the
  * other parts meanwhile stays charged until the end. Returns pages taken, or an errno.
  */
-static long fill_gaps(struct pinned_range *range, const struct page_part *part,
+static long fill_gaps(struct pinned_range *range, const struct page_span *part,
 		      struct longpin_refusal *why)
 {
 	unsigned long i, n, missing = 0;
-	struct page_part *gaps;
+	struct page_span *gaps;
 	int err;
 
 	/* From here on what is lost is neither uncharged nor among the gaps. */
@@ -656,7 +657,8 @@ out_settle:
 }
 
 /* The pages that a part touches; 0 bytes for all up to the end. False if it is not in the range. */
-static bool set_part(const struct pinned_range *range, u64 offset, u64 length, struct page_part *part)
+static bool set_part(const struct pinned_range *range, u64 offset, u64 length,
+		     struct page_span *part)
 {
 	u64 start = offset_in_page(range->addr) + offset;
 
@@ -681,7 +683,7 @@ int pinned_range_repin(struct pinned_range *range, struct longpin_repin *repin,
 		       struct longpin_refusal *why)
 {
 	struct longpin_footprint footprint;
-	struct page_part part;
+	struct page_span part;
 	long taken;
 
 	if (!set_part(range, repin->offset, repin->length, &part))
@@ -717,7 +719,7 @@ int pinned_range_repin(struct pinned_range *range, struct longpin_repin *repin,
  */
 int pinned_range_let_go(struct pinned_range *range, struct longpin_let_go *let_go)
 {
-	struct page_part part;
+	struct page_span part;
 
 	if (!let_go->length || !set_part(range, let_go->offset, let_go->length, &part))
 		return -EINVAL;

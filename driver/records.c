@@ -46,8 +46,8 @@ int longpin_put_context(struct sk_buff *skb, const struct longpin_reader *reader
 	    nla_put_u32(skb, LONGPIN_A_CONTEXT_UID, longpin_reader_uid(reader, opener)) ||
 	    nla_put_u64_64bit(skb, LONGPIN_A_CONTEXT_AGE, age(context->opened),
 			      LONGPIN_A_CONTEXT_PAD) ||
-	    nla_put_u64_64bit(skb, LONGPIN_A_CONTEXT_PINS,
-			      longpin_table_pins(&context->pins), LONGPIN_A_CONTEXT_PAD) ||
+	    nla_put_u64_64bit(skb, LONGPIN_A_CONTEXT_PINS, longpin_table_pins(&context->pins),
+			      LONGPIN_A_CONTEXT_PAD) ||
 	    nla_put_u64_64bit(skb, LONGPIN_A_CONTEXT_PAGES, atomic64_read(&context->pins.pages),
 			      LONGPIN_A_CONTEXT_PAD))
 		return -EMSGSIZE;
@@ -119,8 +119,8 @@ int longpin_put_pin(struct sk_buff *skb, const struct longpin_reader *reader,
 	    nla_put_u32(skb, LONGPIN_A_PIN_KINDS, kinds) ||
 	    nla_put_u64_64bit(skb, LONGPIN_A_PIN_AGE, age(range->made), LONGPIN_A_PIN_PAD) ||
 	    nla_put_u32(skb, LONGPIN_A_PIN_STATE, state_of(range, &footprint)) ||
-	    nla_put_u64_64bit(skb, LONGPIN_A_PIN_REVOKED_PAGES,
-			      range->runs.total - footprint.pages, LONGPIN_A_PIN_PAD) ||
+	    nla_put_u64_64bit(skb, LONGPIN_A_PIN_REVOKED_PAGES, range->runs.total - footprint.pages,
+			      LONGPIN_A_PIN_PAD) ||
 	    nla_put_u32(skb, LONGPIN_A_PIN_GRACE, range->lease ? range->lease->grace_ms : 0))
 		return -EMSGSIZE;
 	/* What has just ended is nobody's orphan: its process may have ended it by ending. */

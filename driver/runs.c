@@ -286,8 +286,8 @@ static void changed(struct longpin_runs *runs, struct longpin_run_cursor *cursor
 }
 
 /*
- * Move the runs from a place in a block on to a block of their own. The spare ones are for those who
- * fill gaps only. False without memory.
+ * Move the runs from a place in a block on to a block of their own. The spare ones are only for
+ * the one who fills gaps. False without memory.
  */
 static bool cut_block(struct longpin_runs *runs, struct longpin_run_block *block,
 		      unsigned int index, bool filling)
@@ -373,7 +373,7 @@ static void resize(struct longpin_run_block *block, struct longpin_run *run, lon
 	block->pages += pages;
 }
 
-/* Cut the run at the cursor in two there, so that the cursor is at a start. False without memory. */
+/* Cut the run in two at the cursor, which is at a start then. False without memory. */
 static bool split(struct longpin_runs *runs, struct longpin_run_cursor *cursor, bool filling)
 {
 	struct longpin_run_cursor at = *cursor;
@@ -405,8 +405,8 @@ static void merge(struct longpin_runs *runs, struct longpin_run_cursor *cursor)
 	step(runs, &next);
 	if (!next.block)
 		return;
-	if (is_gap(run) ? !is_gap(run_at(&next)) :
-			  is_gap(run_at(&next)) || !continues(run, pfn_to_page(run_at(&next)->pfn)))
+	if (is_gap(run) ? !is_gap(run_at(&next))
+			: is_gap(run_at(&next)) || !continues(run, pfn_to_page(run_at(&next)->pfn)))
 		return;
 	if (is_device(run))
 		put_dev_pagemap(longpin_page_pgmap(pfn_to_page(run->pfn)));
@@ -521,7 +521,7 @@ static void make_gap(struct longpin_runs *runs, struct longpin_run_cursor *curso
 		step(runs, cursor);
 }
 
-/* Give pages of one run back. Where that must not sleep they are marked dirty without their lock. */
+/* Give pages of one run back, marked dirty without their lock where that must not sleep. */
 static void give_back_pages(unsigned long pfn, unsigned long nr, bool dirty, bool may_sleep)
 {
 	bool device = is_zone_device_page(pfn_to_page(pfn));

@@ -13,10 +13,10 @@
  * file-system DAX by itself, on every kernel, but Linux before 6.5 lets write pins of a
  * file's page cache through.
  *
- * Device-DAX, and file-system DAX under a lease. A pin must keep the device from being unbound, and get_user_pages holds its
- * reference on the pagemap only until it returns: between its return and ours the device
- * could go, and the page structures with it. So the pages are taken and the pagemap is
- * looked up inside one RCU read-side section. That closes the gap: unbinding first removes
+ * Device-DAX, and file-system DAX under a lease. A pin must keep the device from being unbound,
+ * and get_user_pages holds its reference on the pagemap only until it returns: between its
+ * return and ours the device could go, and the page structures with it. So the pages are taken
+ * and the pagemap is looked up inside one RCU read-side section. That closes the gap: unbinding first removes
  * the page table entries and only then kills the pagemap's reference count, and the count
  * can't drop to zero until a grace period after the kill has passed. Either the lookup
  * finds the pagemap alive, and the reference holds it, or it fails and the page structures
@@ -116,8 +116,8 @@ static long try_again(struct taking *taking)
 }
 
 /*
- * Hand pages that were taken over to the pin, if they are what is mapped now. Returns how many, 0 to
- * try again, or an errno. None is left with the caller.
+ * Hand pages that were taken over to the pin, if they are what is mapped now. Returns how many,
+ * 0 to try again, or an errno. None is left with the caller.
  */
 static long hand_over(struct taking *taking, unsigned long nr)
 {
@@ -248,8 +248,8 @@ static bool is_dax(const struct taking *taking)
 }
 
 /*
- * A page that is there, but not one of the device's: where a file on fs-DAX has a hole, the zero page
- * is mapped for reading. Returns 1, or 0 if there is something else by now.
+ * A page that is there, but not one of the device's: where a file on fs-DAX has a hole, the zero
+ * page is mapped for reading. Returns 1, or 0 if there is something else by now.
  */
 static long take_hole(struct taking *taking)
 {
@@ -264,8 +264,8 @@ static long take_hole(struct taking *taking)
 }
 
 /*
- * What of the chunk is there, or one page of it that was brought in. *pgmap is set to the pagemap of
- * the pages, if they have one. Returns how many, 0 to try again, or an errno.
+ * What of the chunk is there, or one page of it that was brought in. *pgmap is set to the
+ * pagemap of the pages, if they have one. Returns how many, 0 to try again, or an errno.
  */
 static long take_dax_pages(struct taking *taking, unsigned long nr, struct dev_pagemap **pgmap)
 {

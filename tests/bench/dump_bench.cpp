@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: MIT
 // What a full dump of the pins costs, in instructions of kernel and user space together, a pin: as
 // a Markdown table. Fails if that grows with the number of pins.
-//
-// For a guest in which a nanosecond of the clock is an instruction (qemu/run --icount).
 #include "../guest/support/netlink.hpp"
+#include "instructions.hpp"
 
 #include <longpin/inventory.hpp>
 
-#include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -23,27 +20,6 @@ namespace {
 
 constexpr std::size_t page = 4096;
 constexpr std::size_t pins_each = 1000; ///< in a context
-
-template <typename Work>
-std::uint64_t instructions(const Work& work) {
-    const auto start = std::chrono::steady_clock::now();
-    work();
-    return static_cast<std::uint64_t>(
-        std::chrono::nanoseconds(std::chrono::steady_clock::now() - start).count());
-}
-
-/// Throws unless the clock counts instructions.
-void check_clock() {
-    constexpr std::uint64_t turns = 20'000'000;
-    const std::uint64_t counted = instructions([] {
-        std::uint64_t left = turns;
-        asm volatile("1: dec %0; jnz 1b" : "+r"(left)); // two instructions
-    });
-    if (counted < 2 * turns || counted > 2 * turns * 105 / 100) {
-        throw std::runtime_error(
-            "the clock doesn't count instructions: boot the guest with --icount");
-    }
-}
 
 /// What came over the socket.
 struct received {
@@ -75,19 +51,9 @@ received receive_dump() {
     }
 }
 
-/// The least of a few, so that what else the kernel has to do in between doesn't count.
-template <typename Work>
-std::uint64_t least_instructions(const Work& work) {
-    std::uint64_t least = instructions(work);
-    for (int i = 0; i < 4; i++) {
-        least = std::min(least, instructions(work));
-    }
-    return least;
-}
-
 /// Prints the table. Returns whether the cost of a pin stays what it is.
 bool measure() {
-    check_clock();
+    bench::check_clock();
     void* const memory =
         ::mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) {
@@ -110,9 +76,9 @@ bool measure() {
         if (dump.pins == 0 || dump.pins != pins || inventory.pins().size() != pins) {
             throw std::runtime_error("not all pins are listed, or others as well");
         }
-        const std::uint64_t raw = least_instructions(receive_dump) / dump.pins;
+        const std::uint64_t raw = bench::least_instructions(receive_dump) / dump.pins;
         const std::uint64_t listed =
-            least_instructions([&] { return inventory.pins(); }) / dump.pins;
+            bench::least_instructions([&] { return inventory.pins(); }) / dump.pins;
         std::printf("| %zu | %llu | %llu | %llu |\n", pins,
                     static_cast<unsigned long long>(dump.datagrams),
                     static_cast<unsigned long long>(raw), static_cast<unsigned long long>(listed));

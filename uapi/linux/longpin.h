@@ -216,7 +216,7 @@ struct longpin_status {
  *                without CONFIG_MMU_NOTIFIER); LONGPIN_INFO says so beforehand
  * LEASE_ONLY     EINVAL: grace_ms or LONGPIN_PIN_EVENTFD without LONGPIN_PIN_LEASE
  * EVENTFD        EBADF, EINVAL: eventfd is not the descriptor of an eventfd
- * GRACE          EINVAL: grace_ms is beyond the module parameter max_grace_ms, which is in out_limit
+ * GRACE          EINVAL: grace_ms is beyond the module parameter max_grace_ms (in out_limit)
  *
  * The memory:
  * HOLE           EFAULT at: nothing is mapped there
@@ -475,8 +475,8 @@ struct longpin_query {
  *
  * Errors: ENOENT (no such handle), EINVAL (length 0, or beyond the end), EPERM
  * (LONGPIN_COPY_WRITE to a pin made without LONGPIN_PIN_WRITE), ESTALE (a page was
- * taken back: what lies before it was copied), EFAULT (the buffer), EHWPOISON (a page is known to be broken), ENOMEM (kernel memory), EINTR (a fatal
- * signal came).
+ * taken back: what lies before it was copied), EFAULT (the buffer), EHWPOISON (a page
+ * is known to be broken), ENOMEM (kernel memory), EINTR (a fatal signal came).
  *
  * Layout: 40 bytes, no padding.
  */
@@ -551,8 +551,9 @@ struct longpin_extents {
  * @out_asked: as there
  *
  * For every page that the part touches and the pin no longer holds, the page that is mapped there
- * now is taken, by the rules and limits of LONGPIN_PIN. So the pin follows its file, or its mapping.
- * All or nothing: if one of them can't be had, none is taken, and the pin holds what it held.
+ * now is taken, by the rules and limits of LONGPIN_PIN. So the pin follows its file, or its
+ * mapping. All or nothing: if one of them can't be had, none is taken, and the pin holds what it
+ * held.
  *
  * Errors: those of LONGPIN_PIN, and ENOENT (no such handle), EINVAL (beyond the end), EOPNOTSUPP
  * (not a leased pin), EPERM (not the process that made the pin, or it has called execve() since).
