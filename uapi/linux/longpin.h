@@ -98,8 +98,8 @@
  *   truncate, hole punch, collapse, insert, and exchange of a file's blocks, by anybody;
  *   MADV_DONTNEED, MADV_REMOVE and the like; the kernel, when it moves or reclaims pages.
  *
- * What doesn't: mprotect(), fork() (except of private hugetlb pages, which the kernel names
- * then), fsync(), msync(), unlink() of a file that is mapped.
+ * What doesn't: mprotect() and fork(), except of anonymous huge pages, which they make the kernel
+ * split, and of private hugetlb pages; fsync(), msync(), unlink() of a file that is mapped.
  *
  * Pages are taken back one by one, those that the kernel names: the rest of the pin stays. Where
  * a huge page is mapped, it may name all of it. Of a file on fs-DAX, ext4 and XFS name all that is
