@@ -252,6 +252,8 @@ void longpin_uncharge_to(struct longpin_charge *charge, unsigned long pages)
 {
 	unsigned long excess = charge->pages - pages;
 
+	if (!excess)
+		return;
 	longpin_mm_pinned_add(charge->mm, -(long)excess);
 	atomic_long_sub(excess, &all_pages);
 	atomic_long_sub(excess, &charge->user->pages);

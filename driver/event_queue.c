@@ -113,9 +113,10 @@ void longpin_event_queue_push(struct longpin_event_queue *queue, const struct lo
 	}
 	if (event->type == LONGPIN_EVENT_REVOKED) {
 		queue->generation++;
-		if (queue->status)
-			/* Pairs with the user's load: who sees it can read the event. */
-			smp_store_release(&queue->status->generation, queue->generation);
+		if (queue->status) {
+			smp_wmb(); /* who sees the new generation can read the event */
+			WRITE_ONCE(queue->status->generation, queue->generation);
+		}
 	}
 	spin_unlock(&queue->lock);
 	wake_up_interruptible_poll(&queue->wait, EPOLLIN | EPOLLRDNORM);
@@ -242,7 +243,7 @@ __poll_t longpin_event_queue_poll(struct longpin_event_queue *queue, struct file
 static int make_status(struct longpin_event_queue *queue)
 {
 	struct longpin_status *status =
-		(struct longpin_status *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+		(struct longpin_status *)get_zeroed_page(GFP_KERNEL); /* one a file */
 
 	if (!status)
 		return -ENOMEM;

@@ -19,8 +19,8 @@
  * done under the pin's lock, so that a second callback, which finds nothing left, is not early.
  *
  * A holder may ask for a grace. It is given where another program removes blocks of a file on
- * fs-DAX: the program waits, but for all holders that are in its way together not longer than the
- * module parameter max_grace_ms.
+ * fs-DAX: the program waits, but for all holders that are in its way together not much longer than
+ * the module parameter max_grace_ms.
  *
  * Lock order: mmap lock and file system locks; struct longpin_lease.filling is taken before these;
  * the pin's lock is a leaf under all of them.
@@ -150,14 +150,15 @@ static void give_grace(struct longpin_lease *lease, unsigned long first, unsigne
 	struct pinned_range *range = lease->range;
 	unsigned long began = jiffies, grace;
 
-	if (!(range->kinds & LONGPIN_KIND_FSDAX) || current->flags & PF_KTHREAD ||
-	    current->mm == lease->notifier.mm || !pinned_range_holds(range, first, end))
+	if (current->flags & PF_KTHREAD || current->mm == lease->notifier.mm ||
+	    !READ_ONCE(range->announced) || !pinned_range_holds_dax(range, first, end))
 		return;
 	grace = min(msecs_to_jiffies(lease->grace_ms), patience_left());
 	if (!grace)
 		return;
 	longpin_note_revoking(range, first, end);
-	wait_event_killable_timeout(lease->let_go, !pinned_range_holds(range, first, end), grace);
+	wait_event_killable_timeout(lease->let_go, !pinned_range_holds_dax(range, first, end),
+				    grace);
 	spend_patience(jiffies - began);
 }
 
@@ -305,7 +306,7 @@ int longpin_lease_check(const struct longpin_pin *request, struct longpin_refusa
  *
  * No mmap lock may be held.
  *
- * Return: the lease, or an ERR_PTR: -ENOMEM, -EBADF, -EINVAL.
+ * Return: the lease, or an ERR_PTR: -ENOMEM, -EBADF, -EINVAL, -EINTR, -ERESTARTNOINTR.
  */
 struct longpin_lease *longpin_lease_create(struct pinned_range *range,
 					   const struct longpin_pin *request,
@@ -331,6 +332,9 @@ struct longpin_lease *longpin_lease_create(struct pinned_range *range,
 		lease->eventfd = eventfd;
 	}
 	err = start_notifier(lease);
+	/* The first notifier of a process gives up at any signal. */
+	if (err == -EINTR && !fatal_signal_pending(current))
+		err = -ERESTARTNOINTR;
 	if (err)
 		goto out_free;
 	return lease;

@@ -161,7 +161,7 @@ static int ioctl_pin(struct longpin_context *context, struct longpin_call *call)
 		err = do_pin(context, call, &why);
 	if (pin->flags & LONGPIN_PIN_DRY_RUN)
 		longpin_count_dry_run();
-	else if (err)
+	else if (err && err != -ERESTARTNOINTR)
 		longpin_note_refused(context, pin, err, &why);
 	if (err) {
 		set_refused(pin, &why);

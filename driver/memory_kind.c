@@ -68,7 +68,7 @@ static u32 kind_of(struct vm_area_struct *vma)
 		return LONGPIN_KIND_ANON;
 	if (is_devdax(vma))
 		return LONGPIN_KIND_DEVDAX;
-	if (vma_is_fsdax(vma) && vma->vm_flags & VM_SHARED)
+	if (vma_is_fsdax(vma) && vma->vm_flags & VM_MAYSHARE)
 		return LONGPIN_KIND_FSDAX;
 	if (is_cow(vma))
 		return LONGPIN_KIND_PRIVATE;

@@ -97,7 +97,23 @@ void longpin_note_revoking(struct pinned_range *range, unsigned long first, unsi
 }
 
 /**
- * longpin_note_revoked - pages of a lease were taken back
+ * longpin_tell_revoked - pages of a lease were taken back: tell the holder
+ * @range: the pin; its lock is held
+ * @first: first page
+ * @end: page behind the last
+ * @cause: LONGPIN_CAUSE_*
+ */
+void longpin_tell_revoked(struct pinned_range *range, unsigned long first, unsigned long end,
+			  u32 cause)
+{
+	const struct longpin_change change = change_of(range, first, end);
+
+	if (cause != LONGPIN_CAUSE_LET_GO) /* the holder knows */
+		tell_holder(range, LONGPIN_EVENT_REVOKED, &change, cause);
+}
+
+/**
+ * longpin_note_revoked - pages of a lease were taken back: tell everybody else
  * @range: the pin
  * @first: first page
  * @end: page behind the last
@@ -111,8 +127,6 @@ void longpin_note_revoked(struct pinned_range *range, unsigned long first, unsig
 
 	longpin_count_revoked(pages);
 	trace_longpin_revoke(range, cause, &change);
-	if (cause != LONGPIN_CAUSE_LET_GO) /* the holder knows */
-		tell_holder(range, LONGPIN_EVENT_REVOKED, &change, cause);
 	longpin_send_revoked(range, cause, &change);
 }
 

@@ -197,9 +197,10 @@ void pinned_range_announce(struct pinned_range *range, u64 ns)
 	range->announced = true;
 	recount(range);
 	whole = range->runs.pages == range->runs.total;
-	spin_unlock(&range->lock);
-
 	/* Its holder thinks that it has them all. */
+	if (!whole)
+		longpin_tell_revoked(range, 0, range->runs.total, LONGPIN_CAUSE_INVALIDATE);
+	spin_unlock(&range->lock);
 	if (!whole)
 		longpin_note_revoked(range, 0, range->runs.total, 0, LONGPIN_CAUSE_INVALIDATE);
 }
@@ -267,20 +268,27 @@ void pinned_range_footprint(struct pinned_range *range, struct longpin_footprint
 }
 
 /**
- * pinned_range_holds - does a pin hold any page of a part of its range?
+ * pinned_range_holds_dax - does a pin hold any page of DAX in a part of its range?
  * @range: the pin
  * @first: first page
  * @end: page behind the last
  *
  * Return: whether it does.
  */
-bool pinned_range_holds(struct pinned_range *range, unsigned long first, unsigned long end)
+bool pinned_range_holds_dax(struct pinned_range *range, unsigned long first, unsigned long end)
 {
 	struct longpin_run_cursor cursor = { .at = first };
-	bool holds;
+	unsigned long pages, pfn;
+	bool holds = false;
 
 	spin_lock(&range->lock);
-	holds = longpin_runs_next(&range->runs, &cursor, false) && cursor.at < end;
+	while (!holds && cursor.at < end) {
+		pages = longpin_runs_here(&range->runs, &cursor, &pfn);
+		if (!pages)
+			break;
+		holds = pfn != LONGPIN_GAP && is_zone_device_page(pfn_to_page(pfn));
+		longpin_runs_advance(&range->runs, &cursor, pages);
+	}
 	spin_unlock(&range->lock);
 	return holds;
 }
@@ -306,8 +314,10 @@ u64 pinned_range_offset(const struct pinned_range *range, unsigned long page)
  * @range: the pin
  * @first: first page
  * @end: page behind the last
- * @cause: LONGPIN_CAUSE_* to tell the holder, if there is one that knows of the pin; 0 not to
+ * @cause: LONGPIN_CAUSE_* to tell, if others know of the pin; 0 not to
  * @may_sleep: between two chunks
+ *
+ * The holder is told under the lock, and so before anybody else finds that the pages are gone.
  *
  * Return: pages that were given back. Those of the part that others are just giving back are gone
  * too then.
@@ -316,25 +326,37 @@ unsigned long pinned_range_revoke(struct pinned_range *range, unsigned long firs
 				  unsigned long end, u32 cause, bool may_sleep)
 {
 	struct longpin_revoked revoked = { .next.at = first };
+	unsigned long from = ULONG_MAX, to = 0, pages = 0;
 	bool dirty = may_be_dirty(range);
 	bool more, announced;
 
 	do {
 		spin_lock(&range->lock);
+		revoked.pages = 0;
 		more = longpin_runs_revoke(&range->runs, end, dirty, &revoked);
-		pinned_range_changed(range);
 		announced = range->announced;
+		if (revoked.pages) {
+			pinned_range_changed(range);
+			from = min(from, revoked.first);
+			to = max(to, revoked.last + 1);
+			pages += revoked.pages;
+			/* There was no memory to leave what nobody asked for. */
+			if (from < first || to > end)
+				cause = LONGPIN_CAUSE_INVALIDATE;
+			if (cause && announced)
+				longpin_tell_revoked(range, revoked.first, revoked.last + 1, cause);
+		}
 		spin_unlock(&range->lock);
 		if (may_sleep)
 			cond_resched();
 	} while (more);
 
-	if (!revoked.pages)
-		return 0;
-	wake_up_all(&range->lease->let_go);
-	if (cause && announced)
-		longpin_note_revoked(range, revoked.first, revoked.last + 1, revoked.pages, cause);
-	return revoked.pages;
+	if (pages) {
+		wake_up_all(&range->lease->let_go);
+		if (cause && announced)
+			longpin_note_revoked(range, from, to, pages, cause);
+	}
+	return pages;
 }
 
 /**
@@ -620,17 +642,16 @@ static struct page_span *get_gaps(struct pinned_range *range, const struct page_
 }
 
 /*
- * Take what is missing in a part; if that fails, give back what was taken. What is lost of the
- * other parts meanwhile stays charged until the end. Returns pages taken, or an errno.
+ * Take what is missing in a part; if that fails, give back what was taken. What is lost meanwhile
+ * stays charged until the end. Returns pages taken, or an errno.
  */
 static long fill_gaps(struct pinned_range *range, const struct page_span *part,
 		      struct longpin_refusal *why)
 {
-	unsigned long i, n, missing = 0;
+	unsigned long i, n, more, missing = 0;
 	struct page_span *gaps;
 	int err;
 
-	/* From here on what is lost is neither uncharged nor among the gaps. */
 	spin_lock(&range->lock);
 	range->filling = true;
 	spin_unlock(&range->lock);
@@ -642,7 +663,11 @@ static long fill_gaps(struct pinned_range *range, const struct page_span *part,
 	}
 	for (i = 0; i < n; i++)
 		missing += gaps[i].end - gaps[i].first;
-	err = missing ? longpin_charge_more(&range->charge, missing, why) : 0;
+	spin_lock(&range->lock);
+	more = range->runs.pages + missing;
+	more -= min(more, range->charge.pages);
+	spin_unlock(&range->lock);
+	err = more ? longpin_charge_more(&range->charge, more, why) : 0;
 	if (!err && missing)
 		err = longpin_take_pages(range, part->first, part->end, NULL, why);
 	for (i = 0; err && i < n; i++)

@@ -108,7 +108,7 @@ void pinned_range_end(struct pinned_range *range, u32 cause);
 void pinned_range_changed(struct pinned_range *range);
 void pinned_range_footprint(struct pinned_range *range, struct longpin_footprint *footprint,
 			    u32 *kinds);
-bool pinned_range_holds(struct pinned_range *range, unsigned long first, unsigned long end);
+bool pinned_range_holds_dax(struct pinned_range *range, unsigned long first, unsigned long end);
 u64 pinned_range_offset(const struct pinned_range *range, unsigned long page);
 unsigned long pinned_range_revoke(struct pinned_range *range, unsigned long first,
 				  unsigned long end, u32 cause, bool may_sleep);

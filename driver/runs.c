@@ -563,7 +563,6 @@ static unsigned long revoke_here(struct longpin_runs *runs, struct longpin_run_c
 		if (split(runs, &end, false)) {
 			*cursor = end;
 			step_back(runs, cursor);
-			cursor->revision = end.revision;
 		}
 	}
 	run = run_at(cursor);

@@ -52,7 +52,7 @@ struct longpin_run_block {
  * @pages: pages held
  * @runs: runs, without the gaps
  * @bytes: memory that the blocks take, without the spare ones
- * @revision: changes when runs do
+ * @revision: changes when runs do; never 0, and never the same again
  *
  * Whoever uses it holds the pin's lock, under which nothing is allocated that could wait. That
  * is why there are spare blocks: they belong to the one who fills gaps, of whom there is one
@@ -66,7 +66,7 @@ struct longpin_runs {
 	unsigned long pages;
 	unsigned long runs;
 	size_t bytes;
-	unsigned int revision;
+	u64 revision;
 };
 
 /**
@@ -84,7 +84,7 @@ struct longpin_run_cursor {
 	struct longpin_run_block *block;
 	unsigned int index;
 	unsigned long page;
-	unsigned int revision;
+	u64 revision;
 };
 
 /**

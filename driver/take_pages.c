@@ -16,9 +16,9 @@
  * Device-DAX, and file-system DAX under a lease. A pin must keep the device from being unbound,
  * and get_user_pages holds its reference on the pagemap only until it returns: between its
  * return and ours the device could go, and the page structures with it. So the pages are taken
- * and the pagemap is looked up inside one RCU read-side section. That closes the gap: unbinding first removes
- * the page table entries and only then kills the pagemap's reference count, and the count
- * can't drop to zero until a grace period after the kill has passed. Either the lookup
+ * and the pagemap is looked up inside one RCU read-side section. That closes the gap: unbinding
+ * first removes the page table entries and only then kills the pagemap's reference count, and
+ * the count
  * finds the pagemap alive, and the reference holds it, or it fails and the page structures
  * are still there to drop the references. It is an RCU-sched section, since that is what
  * reference counts waited for before 4.20. The mmap lock is held all along, so that the
@@ -66,7 +66,8 @@
  * @seq: of a lease, before @segment was looked up
  * @kinds: LONGPIN_KIND_* of what was taken
  * @pages: scratch, room for a chunk
- * @races: tries that failed where the mapping may have changed under us
+ * @races: tries that failed where the mapping may have changed under us, since the last page
+ * @walks: how often the walk began again
  * @why: filled on refusal
  */
 struct taking {
@@ -81,6 +82,7 @@ struct taking {
 	u32 kinds;
 	struct page **pages;
 	unsigned int races;
+	unsigned int walks;
 	struct longpin_refusal *why;
 };
 
@@ -231,6 +233,12 @@ static long take_present_dax(struct taking *taking, unsigned long nr, struct dev
 
 	rcu_read_lock_sched();
 	got = longpin_gup_present(taking->addr, nr, for_writing(taking), taking->pages);
+	if (got && !is_zone_device_page(taking->pages[0])) {
+		/* Where a file on fs-DAX has a large hole it is the huge zero page. */
+		for (i = 0; i < got; i++)
+			put_page(taking->pages[i]);
+		got = 0;
+	}
 	if (got) {
 		*pgmap = longpin_get_dev_pagemap(page_to_pfn(taking->pages[0]));
 		while (*pgmap && good < got && longpin_page_pgmap(taking->pages[good]) == *pgmap)
@@ -343,7 +351,7 @@ static unsigned long next_gap(struct taking *taking)
 		/* Some may have been lost behind us. */
 		taking->cursor = (struct longpin_run_cursor){ .at = taking->first };
 		pages = gap_ahead(taking);
-		taking->races += pages > 0;
+		taking->walks += pages > 0;
 	}
 	if (!pages) {
 		range->filling = false;
@@ -380,7 +388,7 @@ static int take_all(struct taking *taking)
 	while ((nr = next_gap(taking))) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		if (taking->races >= RACES_MAX)
+		if (taking->walks >= RACES_MAX)
 			return -EAGAIN;
 		err = prepare_chunk(taking);
 		if (err)

@@ -87,10 +87,6 @@ DECLARE_EVENT_CLASS(longpin_range,
 		__field(u64, change_length)
 	),
 	TP_fast_assign(
-		struct longpin_footprint footprint;
-		u32 kinds;
-
-		pinned_range_footprint(range, &footprint, &kinds);
 		__entry->context = range->context->id;
 		__entry->handle = range->handle;
 		__entry->pid = pid_nr(range->maker.pid);
@@ -98,9 +94,10 @@ DECLARE_EVENT_CLASS(longpin_range,
 		__entry->uid = from_kuid(&init_user_ns, range->maker.uid);
 		__entry->addr = range->addr;
 		__entry->length = range->length;
-		__entry->pages = footprint.pages;
-		__entry->runs = footprint.runs;
-		__entry->kinds = kinds;
+		/* Without the pin's lock, which may not be taken here where it sleeps. */
+		__entry->pages = READ_ONCE(range->footprint.pages);
+		__entry->runs = READ_ONCE(range->footprint.runs);
+		__entry->kinds = READ_ONCE(range->kinds);
 		__entry->flags = range->flags;
 		__entry->cookie = range->cookie;
 		__entry->major = range->file ? MAJOR(range->file->dev) : 0;

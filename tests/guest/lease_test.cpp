@@ -620,6 +620,38 @@ TEST_CASE("lease: the hole of a file on fs-DAX is held as zeros until somebody w
     }
 }
 
+TEST_CASE("lease: a hole as large as a huge page is held as zeros too") {
+    for (const char* const filesystem : dax_filesystems) {
+        INFO(filesystem);
+        const raw_device device;
+        const file data = temporary_file(backing(filesystem), page);
+        REQUIRE(::ftruncate(data.get(), 0) == 0);
+        REQUIRE(::ftruncate(data.get(), off_t{8 * MiB}) == 0);
+        const mapping room = mapping::anonymous(12 * MiB);
+        const std::uintptr_t unaligned = 2 * MiB - 1;
+        auto* const aligned = reinterpret_cast<std::byte*>(
+            (reinterpret_cast<std::uintptr_t>(room.data()) + unaligned) & ~unaligned);
+        REQUIRE(::mmap(aligned, 8 * MiB, PROT_READ, MAP_SHARED | MAP_FIXED, data.get(), 0) ==
+                aligned);
+        const std::uint32_t handle = device.must_pin(aligned, 8 * MiB, leased);
+        CHECK(must_query(device, handle).out_pages == 8 * MiB / page);
+        std::uint64_t word = 1;
+        REQUIRE(device.read(handle, 5 * MiB, &word, sizeof(word)) == 0);
+        CHECK(word == 0);
+    }
+}
+
+TEST_CASE("lease: a file on fs-DAX that is open for reading only is leased for reading") {
+    const file data = temporary_file(backing("xfs_dax"), 4 * page);
+    const file reader = open_file("/proc/self/fd/" + std::to_string(data.get()), O_RDONLY);
+    const mapping memory(4 * page, PROT_READ, MAP_SHARED, reader.get());
+    const raw_device device;
+    longpin_pin answer{};
+    CHECK(device.pin(memory.data(), 4 * page, leased, answer) == 0);
+    CHECK(answer.out_kinds == LONGPIN_KIND_FSDAX);
+    CHECK(device.pin(memory.data(), 4 * page, leased_write, answer) == EFAULT);
+}
+
 TEST_CASE("lease: a grace lets the holder let go before another program's truncate goes on") {
     const raw_device device;
     const module_parameter limit("max_grace_ms", "10000");

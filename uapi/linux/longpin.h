@@ -109,6 +109,10 @@
  * is taken back as a whole. LONGPIN_QUERY, LONGPIN_EXTENTS and LONGPIN_COPY know exactly what is
  * left, and LONGPIN_REPIN takes what is mapped now in place of what is gone.
  *
+ * What the holder writes through the pin to fs-DAX is in the file; but fsync() is not told of it,
+ * and need not flush it from the processor's caches. A program that needs it there after a loss of
+ * power flushes it itself.
+ *
  * What a lease can't do is stop a device that was told a physical address. A program that hands
  * addresses to a device has to stop it when it is told of a revocation; grace_ms gives it the
  * time.
@@ -141,8 +145,10 @@
  * What a struct longpin_event says.
  *
  * REVOKING  the pages in [offset, offset + length) will be taken back when the pin's grace is over.
- *           The holder should stop its device there, and then LONGPIN_LET_GO of them or
- *           LONGPIN_UNPIN; REVOKED follows for what it still holds then
+ *           The holder should stop its device there, and then LONGPIN_LET_GO of them; REVOKED
+ *           follows for what it still holds then. (LONGPIN_UNPIN gives them back too, but returns
+ *           only when the one who waits is through with all pins in its way, and so perhaps too
+ *           late for the next.)
  * REVOKED   the pages in [offset, offset + length) that the pin held were taken back
  * OVERFLOW  the queue was full, and @lost events behind the ones read so far were dropped: ask for
  *           each leased pin by LONGPIN_QUERY. Comes in the place of what was lost
@@ -352,9 +358,9 @@ struct longpin_info {
  * @eventfd: an eventfd, with LONGPIN_PIN_EVENTFD; else must be 0
  * @grace_ms: milliseconds that the holder is given, with LONGPIN_PIN_LEASE, before another
  *	program's truncate or hole punch of a file on fs-DAX takes pages back; at most
- *	out_max_grace_ms of LONGPIN_INFO. That program waits no longer than the largest
- *	grace there may be, however many pins are in its way, so a holder may get less. All other
- *	causes take the pages at once
+ *	out_max_grace_ms of LONGPIN_INFO. That program waits about as long as the largest
+ *	grace there may be, and no longer, however many pins are in its way; so a holder may get
+ *	less. All other causes take the pages at once
  *
  * All or nothing: the pin covers the whole range or the call fails. Pins may
  * overlap, and are independent of each other. The pages are charged to the
@@ -586,8 +592,9 @@ struct longpin_repin {
  * @out_pages: pages that were given back
  *
  * All pages that the part touches are given back, as if they had been revoked, but without an
- * event. The answer to LONGPIN_EVENT_REVOKING when the device has been stopped there. The pin
- * stays, even if it holds nothing any more.
+ * event (but what had to go besides, for want of memory, is told). The answer to
+ * LONGPIN_EVENT_REVOKING when the device has been stopped there. The pin stays, even if it
+ * holds nothing any more.
  *
  * Errors: ENOENT (no such handle), EINVAL (length 0, or beyond the end), EOPNOTSUPP (not a
  * leased pin).
