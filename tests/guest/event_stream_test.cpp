@@ -92,10 +92,10 @@ TEST_CASE("event stream: a pin is told when it is made, and when it ends by unpi
     CHECK(same(std::get<pinned_event>(next()).pin, listed[0]));
     CHECK(same(std::get<pinned_event>(next()).pin, listed[1]));
     const auto unpinned = std::get<unpinned_event>(next());
-    CHECK(unpinned.cause == longpin::end_cause::unpin);
+    CHECK(unpinned.cause == longpin::cause::unpin);
     CHECK(same(unpinned.pin, listed[0]));
     const auto closed = std::get<unpinned_event>(next());
-    CHECK(closed.cause == longpin::end_cause::close);
+    CHECK(closed.cause == longpin::cause::close);
     CHECK(same(closed.pin, listed[1]));
     CHECK(closed.pin.handle == second);
     CHECK_FALSE(events.next(0ms));

@@ -2,6 +2,7 @@
 #include "fake_kernel.hpp"
 
 #include <longpin/device.hpp>
+#include <longpin/generation.hpp>
 
 #include <catch2/catch.hpp>
 
@@ -40,12 +41,15 @@ TEST_CASE("Every request carries the size of its structure") {
     static_cast<void>(pin.query());
     pin.read(0, memory);
     static_cast<void>(pin.extents().begin());
+    static_cast<void>(pin.try_repin());
+    static_cast<void>(pin.try_let_go(0, 1));
     pin.unpin();
 
     const std::map<unsigned long, std::size_t> sizes{
         {LONGPIN_INFO, sizeof(longpin_info)},   {LONGPIN_PIN, sizeof(longpin_pin)},
         {LONGPIN_UNPIN, sizeof(longpin_unpin)}, {LONGPIN_QUERY, sizeof(longpin_query)},
         {LONGPIN_COPY, sizeof(longpin_copy)},   {LONGPIN_EXTENTS, sizeof(longpin_extents)},
+        {LONGPIN_REPIN, sizeof(longpin_repin)}, {LONGPIN_LET_GO, sizeof(longpin_let_go)},
     };
     std::map<unsigned long, std::size_t> seen;
     for (const fake_kernel::call& call : kernel.calls) {
@@ -60,7 +64,9 @@ TEST_CASE("The information of the device is what the module says") {
     const longpin::device_info info = fake_kernel::open().info();
     CHECK(info.version == "1.2.3");
     CHECK(info.page_size == 4096);
-    CHECK(info.pin_flags == 3);
+    CHECK(info.pin_flags == 15);
+    CHECK(info.leases);
+    CHECK(info.max_grace == std::chrono::seconds(1));
     CHECK(info.memlock.limit == 8U << 20U);
     CHECK(info.memlock.used == 4096);
     CHECK(info.pins.limit == 100);
@@ -189,10 +195,12 @@ TEST_CASE("A device that was moved from throws, and can be assigned again") {
     const std::vector<std::byte> memory(1);
     longpin::device first = fake_kernel::open();
     longpin::device second = std::move(first);
-    CHECK_THROWS_AS(first.info(), std::logic_error);          // NOLINT: on purpose
-    CHECK_THROWS_AS(first.native_handle(), std::logic_error); // NOLINT
-    CHECK_THROWS_AS(first.pin(memory), std::logic_error);     // NOLINT
-    CHECK_THROWS_AS(first.check(memory), std::logic_error);   // NOLINT
+    CHECK_THROWS_AS(first.info(), std::logic_error);               // NOLINT: on purpose
+    CHECK_THROWS_AS(first.native_handle(), std::logic_error);      // NOLINT
+    CHECK_THROWS_AS(first.pin(memory), std::logic_error);          // NOLINT
+    CHECK_THROWS_AS(first.check(memory), std::logic_error);        // NOLINT
+    CHECK_THROWS_AS(first.next_event(), std::logic_error);         // NOLINT
+    CHECK_THROWS_AS(longpin::generation(first), std::logic_error); // NOLINT
     first = std::move(second);
     CHECK(first.info().page_size == 4096);
 }

@@ -37,6 +37,12 @@ int use_without_exceptions(const std::string& path, std::span<std::byte> memory)
     if (const auto read = pin.try_read(0, memory); !read) {
         return errno_of(read.error());
     }
+    if (const auto info = device->try_next_event(std::chrono::milliseconds(0)); !info) {
+        return errno_of(info.error());
+    }
+    if (const auto generation = longpin::generation::try_make(*device); !generation) {
+        return errno_of(generation.error());
+    }
     if (const auto info = pin.try_query(); !info) {
         return errno_of(info.error());
     }

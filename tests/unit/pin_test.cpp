@@ -108,6 +108,8 @@ TEST_CASE("An empty pin throws logic_error, whatever emptied it") {
     CHECK_THROWS_AS(pin.read(0, memory), std::logic_error);
     CHECK_THROWS_AS(pin.write(0, memory), std::logic_error);
     CHECK_THROWS_AS(pin.extents(), std::logic_error);
+    CHECK_THROWS_AS(pin.repin(), std::logic_error);
+    CHECK_THROWS_AS(pin.let_go(0, 1), std::logic_error);
     CHECK_THROWS_AS(pin.unpin(), std::logic_error);
     CHECK_THROWS_AS(pin.try_unpin(), std::logic_error);
     CHECK_THROWS_AS(pin.detach(), std::logic_error);

@@ -52,7 +52,7 @@ TEST_CASE("An event is one line that fits in 80 columns") {
           "TIME     EVENT    PIN     PID COMM     USER       SIZE KINDS, WHY");
     CHECK(line_of(at_ten(longpin::pinned_event{anonymous_pin()})) ==
           "10:00:00 pinned   3:1    1234 server   root     16 KiB anon");
-    CHECK(line_of(at_ten(longpin::unpinned_event{anonymous_pin(), longpin::end_cause::close})) ==
+    CHECK(line_of(at_ten(longpin::unpinned_event{anonymous_pin(), longpin::cause::close})) ==
           "10:00:00 unpinned 3:1    1234 server   root     16 KiB anon close");
     CHECK(line_of(at_ten(a_refusal(ENOMEM, {.why = longpin::reason::memlock, .limit = 65536}))) ==
           "10:00:00 refused  3:     1234 server   root      1 MiB ENOMEM memlock");
@@ -68,7 +68,7 @@ TEST_CASE("An event's JSON has the facts of its kind, and the time in seconds") 
     const std::string pinned = json_of(at_ten(longpin::pinned_event{anonymous_pin()}));
     CHECK_THAT(pinned, Catch::StartsWith(
                            R"({"time":1714557600.25,"event":"pinned","pin":"3:1","context":3)"));
-    CHECK_THAT(json_of(at_ten(longpin::unpinned_event{orphaned_pin(), longpin::end_cause::unpin})),
+    CHECK_THAT(json_of(at_ten(longpin::unpinned_event{orphaned_pin(), longpin::cause::unpin})),
                Catch::Contains(R"("event":"unpinned","pin":"12:7")") &&
                    Catch::EndsWith(R"("inode":140,"cause":"unpin"})"));
     CHECK(json_of(at_ten(a_refusal(ENOMEM, {.why = longpin::reason::memlock,

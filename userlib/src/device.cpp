@@ -2,6 +2,7 @@
 #include <longpin/device.hpp>
 
 #include "explain.hpp"
+#include "lease_events.hpp"
 #include "open_file.hpp"
 
 #include <longpin/size.hpp>
@@ -10,10 +11,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <limits>
 
 #include <linux/longpin.h>
 
 namespace longpin {
+
+using std::chrono::milliseconds;
 
 namespace {
 
@@ -22,10 +26,18 @@ usage make_usage(std::uint64_t used, std::uint64_t limit) {
             .limit = limit == LONGPIN_UNLIMITED ? std::nullopt : std::optional(limit)};
 }
 
-longpin_pin make_request(std::span<const std::byte> range, std::uint32_t flags) {
+longpin_pin make_request(std::span<const std::byte> range, const pin_options& options,
+                         std::uint32_t flags) {
     longpin_pin request{};
     request.size = sizeof(request);
-    request.flags = flags;
+    request.flags = flags | (options.lease ? LONGPIN_PIN_LEASE : 0U);
+    request.cookie = options.cookie;
+    request.grace_ms = static_cast<std::uint32_t>(std::clamp<milliseconds::rep>(
+        options.grace.count(), 0, std::numeric_limits<std::uint32_t>::max()));
+    if (options.eventfd != -1) {
+        request.flags |= LONGPIN_PIN_EVENTFD;
+        request.eventfd = options.eventfd;
+    }
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): the kernel wants a number
     request.addr = reinterpret_cast<std::uintptr_t>(range.data());
     request.length = range.size();
@@ -42,16 +54,12 @@ footprint footprint_of(const longpin_pin& answer) {
 error refused(const longpin_pin& answer, int errno_value) {
     return detail::failure(LONGPIN_PIN, errno_value,
                            fmt::format("pin {} at {:#x}", format_size(answer.length), answer.addr),
-                           {.why = static_cast<reason>(answer.out_reason),
-                            .bad_address = answer.out_bad_addr,
-                            .limit = answer.out_limit,
-                            .used = answer.out_used,
-                            .asked = answer.out_asked});
+                           detail::refusal_of(answer));
 }
 
 result<footprint> dry_run(const detail::open_file& file, std::span<const std::byte> range,
-                          std::uint32_t flags) {
-    longpin_pin request = make_request(range, flags | LONGPIN_PIN_DRY_RUN);
+                          const pin_options& options, std::uint32_t flags) {
+    longpin_pin request = make_request(range, options, flags | LONGPIN_PIN_DRY_RUN);
     if (const int failed = file.call(LONGPIN_PIN, &request)) {
         return refused(request, failed);
     }
@@ -118,13 +126,14 @@ result<device_info> device::try_info() const {
         .pinned = make_usage(request.out_max_pages_used, request.out_max_pages_limit),
         .pins = make_usage(request.out_max_pins_used, request.out_max_pins_limit),
         .user_pinned =
-            make_usage(request.out_max_user_pages_used, request.out_max_user_pages_limit)};
+            make_usage(request.out_max_user_pages_used, request.out_max_user_pages_limit),
+        .leases = (request.out_pin_flags & LONGPIN_PIN_LEASE) != 0,
+        .max_grace = milliseconds(request.out_max_grace_ms)};
 }
 
 result<longpin::pin> device::take(std::span<const std::byte> range, const pin_options& options,
                                   std::uint32_t flags) const {
-    longpin_pin request = make_request(range, flags);
-    request.cookie = options.cookie;
+    longpin_pin request = make_request(range, options, flags);
     if (const int failed = file().call(LONGPIN_PIN, &request)) {
         return refused(request, failed);
     }
@@ -133,7 +142,9 @@ result<longpin::pin> device::take(std::span<const std::byte> range, const pin_op
                                 .length = request.length,
                                 .cookie = request.cookie,
                                 .writable = (flags & LONGPIN_PIN_WRITE) != 0,
-                                .footprint = footprint_of(request)});
+                                .footprint = footprint_of(request),
+                                .lease = options.lease,
+                                .grace = milliseconds(request.grace_ms)});
 }
 
 longpin::pin device::pin(std::span<const std::byte> range, const pin_options& options) const {
@@ -154,20 +165,49 @@ result<longpin::pin> device::try_pin_writable(std::span<std::byte> range,
     return take(range, options, LONGPIN_PIN_WRITE);
 }
 
-check_result device::check(std::span<const std::byte> range) const {
-    return answer(try_check(range));
+check_result device::check(std::span<const std::byte> range, const pin_options& options) const {
+    return answer(try_check(range, options));
 }
 
-result<footprint> device::try_check(std::span<const std::byte> range) const {
-    return dry_run(file(), range, 0);
+result<footprint> device::try_check(std::span<const std::byte> range,
+                                    const pin_options& options) const {
+    return dry_run(file(), range, options, 0);
 }
 
-check_result device::check_writable(std::span<std::byte> range) const {
-    return answer(try_check_writable(range));
+check_result device::check_writable(std::span<std::byte> range, const pin_options& options) const {
+    return answer(try_check_writable(range, options));
 }
 
-result<footprint> device::try_check_writable(std::span<std::byte> range) const {
-    return dry_run(file(), range, LONGPIN_PIN_WRITE);
+result<footprint> device::try_check_writable(std::span<std::byte> range,
+                                             const pin_options& options) const {
+    return dry_run(file(), range, options, LONGPIN_PIN_WRITE);
+}
+
+std::optional<lease_event> device::next_event(std::optional<milliseconds> timeout) const {
+    return try_next_event(timeout).value();
+}
+
+result<std::optional<lease_event>>
+device::try_next_event(std::optional<milliseconds> timeout) const {
+    lease_event event;
+    const auto read = try_read_events(std::span(&event, 1), timeout);
+    if (!read) {
+        return read.error();
+    }
+    return read->empty() ? std::nullopt : std::optional(event);
+}
+
+std::span<lease_event> device::read_events(std::span<lease_event> buffer,
+                                           std::optional<milliseconds> timeout) const {
+    return try_read_events(buffer, timeout).value();
+}
+
+result<std::span<lease_event>> device::try_read_events(std::span<lease_event> buffer,
+                                                       std::optional<milliseconds> timeout) const {
+    if (const int failed = detail::read_lease_events(file(), buffer, timeout)) {
+        return error(failed, "read the events of leases", detail::explain_read(failed));
+    }
+    return buffer;
 }
 
 } // namespace longpin

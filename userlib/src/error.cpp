@@ -33,6 +33,10 @@ std::string_view name(reason why) noexcept {
     case reason::wraps: return "wraps";
     case reason::flags: return "flags";
     case reason::reserved: return "reserved";
+    case reason::lease_kernel: return "lease_kernel";
+    case reason::lease_only: return "lease_only";
+    case reason::eventfd: return "eventfd";
+    case reason::grace: return "grace";
     case reason::hole: return "hole";
     case reason::not_readable: return "not_readable";
     case reason::not_writable: return "not_writable";
@@ -44,6 +48,7 @@ std::string_view name(reason why) noexcept {
     case reason::dirty_tracking: return "dirty_tracking";
     case reason::device_gone: return "device_gone";
     case reason::device_page: return "device_page";
+    case reason::lease_memory: return "lease_memory";
     case reason::memlock: return "memlock";
     case reason::max_pages: return "max_pages";
     case reason::max_pins: return "max_pins";
@@ -78,7 +83,8 @@ std::optional<std::uint64_t> error::bad_address() const noexcept {
 }
 
 std::optional<std::uint64_t> error::limit() const noexcept {
-    return is_limit(reason()) ? std::optional(contents_->facts.limit) : std::nullopt;
+    return is_limit(reason()) || reason() == reason::grace ? std::optional(contents_->facts.limit)
+                                                           : std::nullopt;
 }
 
 std::optional<std::uint64_t> error::used() const noexcept {

@@ -14,14 +14,6 @@ namespace longpin {
 
 using std::chrono::milliseconds;
 
-std::string_view name(end_cause cause) noexcept {
-    switch (cause) {
-    case end_cause::unpin: return "unpin";
-    case end_cause::close: return "close";
-    }
-    return "unknown";
-}
-
 event_stream::event_stream(const event_filter& filter) : event_stream(try_open(filter).value()) {}
 
 result<event_stream> event_stream::try_open(const event_filter& filter) {

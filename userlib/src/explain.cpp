@@ -24,6 +24,19 @@ std::string explain(const refusal& facts, uid_t user) {
     case reason::reserved:
         return "a reserved member of the request is not zero; clear the whole structure before "
                "filling it in";
+    case reason::lease_kernel:
+        return "this kernel has no means to take a pin back (it is older than 5.5, or built "
+               "without "
+               "CONFIG_MMU_NOTIFIER), so there are no leases; use a newer one, or pin without a "
+               "lease";
+    case reason::lease_only:
+        return "a grace and an eventfd are for leases; ask for a lease, or leave them out";
+    case reason::eventfd:
+        return "the descriptor for events is not that of an eventfd; make one with eventfd()";
+    case reason::grace:
+        return fmt::format("the module allows a grace of {} ms; ask for no more, or have the "
+                           "administrator raise the module parameter max_grace_ms",
+                           facts.limit);
     case reason::hole:
         return fmt::format("nothing is mapped at {:#x}; map the whole range first, or pin only "
                            "what is mapped",
@@ -52,12 +65,13 @@ std::string explain(const refusal& facts, uid_t user) {
                            "length of the file and what memory is free",
                            at);
     case reason::fsdax:
-        return fmt::format("the memory at {:#x} is a file on fs-DAX: its pages are the storage "
-                           "itself, and the file system must be able to take them back when the "
-                           "file is truncated, so they can't be held for as long as a program "
-                           "likes; use device-DAX (/dev/daxX.Y), or copy the data to anonymous "
-                           "or memfd memory and pin that",
-                           at);
+        return fmt::format(
+            "the memory at {:#x} is a file on fs-DAX: its pages are the storage "
+            "itself, and the file system must be able to take them back when the "
+            "file is truncated, so they can't be held for as long as a program "
+            "likes; take a lease, use device-DAX (/dev/daxX.Y), or copy the data to anonymous "
+            "or memfd memory and pin that",
+            at);
     case reason::dirty_tracking:
         return fmt::format("the mapping at {:#x} is of a file whose file system must learn of "
                            "every write, and a pin for writing would write behind its back; pin "
@@ -70,6 +84,11 @@ std::string explain(const refusal& facts, uid_t user) {
     case reason::device_page:
         return fmt::format("the memory at {:#x} belongs to a device and is not device-DAX; copy "
                            "the data to ordinary memory and pin that",
+                           at);
+    case reason::lease_memory:
+        return fmt::format("the memory at {:#x} can't be leased: it is a file in the page cache, a "
+                           "private mapping of a file, or pages that a driver mapped; pin it "
+                           "without a lease, or use anonymous or memfd memory",
                            at);
     case reason::memlock:
         return fmt::format("RLIMIT_MEMLOCK allows {} for user {}, {} are pinned, {} more were "
@@ -102,6 +121,7 @@ std::string explain(const refusal& facts, uid_t user) {
 
 std::string explain(unsigned long request, int errno_value) {
     const bool has_buffer = request == LONGPIN_COPY || request == LONGPIN_EXTENTS;
+    const bool has_range = has_buffer || request == LONGPIN_LET_GO || request == LONGPIN_REPIN;
     switch (errno_value) {
     case ENOTTY:
         return "the file is not a longpin device, or its module is older than this library; "
@@ -119,6 +139,18 @@ std::string explain(unsigned long request, int errno_value) {
         if (request == LONGPIN_COPY) {
             return "the pin was made for reading; make one for writing";
         }
+        if (request == LONGPIN_REPIN) {
+            return "another process made the pin, or this one has called execve() since; make a "
+                   "pin of this process's own memory";
+        }
+        break;
+    case ESTALE:
+        return "the kernel took a page of it back, and what lies before that was copied; repin() "
+               "takes what is mapped there now";
+    case EOPNOTSUPP:
+        if (request == LONGPIN_REPIN || request == LONGPIN_LET_GO) {
+            return "the pin is no lease; make one with pin_options::lease";
+        }
         break;
     case EFAULT:
         if (has_buffer) {
@@ -127,7 +159,7 @@ std::string explain(unsigned long request, int errno_value) {
         }
         break;
     case EINVAL:
-        if (has_buffer) {
+        if (has_range) {
             return "the range is empty or reaches beyond the end of the pin; stay within its "
                    "length";
         }
@@ -192,6 +224,30 @@ std::string explain_netlink(int errno_value, std::string_view from_kernel) {
     case ENOMEM:
     case ENOBUFS: return "the kernel had no memory for the answer; free some, and try again";
     default: return std::generic_category().message(errno_value) + said;
+    }
+}
+
+std::string explain_read(int errno_value) {
+    switch (errno_value) {
+    case EINVAL:
+        return "the module is older than this library and knows no leases, or the buffer is empty; "
+               "load a newer module, or give the buffer room for one event";
+    case EPROTO: return "the module's answer makes no sense; report this";
+    case ENOMEM: return "the kernel had no memory for it; free some, and try again";
+    default: return std::generic_category().message(errno_value);
+    }
+}
+
+std::string explain_generation(int errno_value) {
+    switch (errno_value) {
+    case EINVAL:
+    case ENODEV:
+        return "the file is not a longpin device, or its module is older than this library and "
+               "knows no leases; check the path and the version of the module";
+    case ENOMEM:
+        return "the process may map no more; unmap something, or have the administrator raise "
+               "vm.max_map_count";
+    default: return std::generic_category().message(errno_value);
     }
 }
 

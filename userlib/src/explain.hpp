@@ -27,6 +27,12 @@ std::string explain_map(int errno_value, std::size_t size, bool hugetlb);
 /// said beside it, if anything.
 std::string explain_netlink(int errno_value, std::string_view from_kernel);
 
+/// Why the events of leases could not be read.
+std::string explain_read(int errno_value);
+
+/// Why the generation of a device could not be mapped.
+std::string explain_generation(int errno_value);
+
 /// Why \p path could not be opened.
 std::string explain_open(const std::string& path, int errno_value);
 

@@ -38,7 +38,9 @@ result<extent_page> detail::list_extents(const open_file& file, std::uint32_t ha
     if (const int failed = file.call(LONGPIN_EXTENTS, &request)) {
         return failure(LONGPIN_EXTENTS, failed, attempted());
     }
-    const bool stuck = request.out_count == 0 || request.out_next <= offset;
+    // What was taken back at the end of a lease has no extent.
+    const bool stuck =
+        request.out_next <= offset || (request.out_count == 0 && request.out_next < length);
     if ((stuck && offset < length && !buffer.empty()) || request.out_count > buffer.size()) {
         return error(EPROTO, attempted(), "the module's answer makes no sense; report this");
     }

@@ -7,8 +7,8 @@ namespace longpin {
 
 std::vector<std::string_view> names(memory_kind set) {
     // In the order of the bits.
-    static constexpr std::array<std::string_view, 7> known{"anon", "shmem",  "hugetlb", "private",
-                                                           "file", "devdax", "device"};
+    static constexpr std::array<std::string_view, 8> known{"anon", "shmem",  "hugetlb", "private",
+                                                           "file", "devdax", "device",  "fsdax"};
     std::vector<std::string_view> result;
     auto rest = static_cast<std::uint32_t>(set);
     for (std::size_t bit = 0; rest != 0; ++bit, rest >>= 1U) {

@@ -7,13 +7,23 @@
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 namespace longpin::detail {
 
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): see the header
-ioctl_function ioctl_call = [](int descriptor, unsigned long request, void* argument) {
-    return ::ioctl(descriptor, request, argument); // NOLINT(cppcoreguidelines-pro-type-vararg)
+system_calls module_calls = {
+    .ioctl =
+        [](int descriptor, unsigned long request, void* argument) {
+            // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg)
+            return ::ioctl(descriptor, request, argument);
+        },
+    .read = ::read,
+    .map =
+        [](int descriptor, std::size_t size) {
+            return ::mmap(nullptr, size, PROT_READ, MAP_SHARED, descriptor, 0);
+        },
 };
 
 open_file::open_file(const char* path) noexcept
@@ -27,7 +37,7 @@ open_file::~open_file() {
 }
 
 int open_file::call(unsigned long request, void* argument) const noexcept {
-    return ioctl_call(descriptor_, request, argument) == 0 ? 0 : errno;
+    return module_calls.ioctl(descriptor_, request, argument) == 0 ? 0 : errno;
 }
 
 error failure(unsigned long request, int errno_value, std::string attempted, const refusal& facts) {

@@ -107,7 +107,10 @@ result<pin_info> pin::try_query() const {
                     .footprint{.kinds = static_cast<memory_kind>(request.out_kinds),
                                .pages = request.out_pages,
                                .runs = request.out_runs,
-                               .bookkeeping = request.out_bookkeeping}};
+                               .bookkeeping = request.out_bookkeeping},
+                    .lease = (request.out_pin_flags & LONGPIN_PIN_LEASE) != 0,
+                    .grace = std::chrono::milliseconds(request.out_grace_ms),
+                    .revoked_pages = request.out_revoked_pages};
 }
 
 void pin::read(std::uint64_t offset, std::span<std::byte> buffer) const {
@@ -133,6 +136,41 @@ extent_range pin::extents() const {
 
 result<extent_page> pin::try_extents(std::uint64_t offset, std::span<extent> buffer) const {
     return detail::list_extents(file(), info_.handle, info_.length, offset, buffer);
+}
+
+std::uint64_t pin::repin(std::uint64_t offset, std::uint64_t length) const {
+    return try_repin(offset, length).value();
+}
+
+result<std::uint64_t> pin::try_repin(std::uint64_t offset, std::uint64_t length) const {
+    longpin_repin request{};
+    request.size = sizeof(request);
+    request.handle = info_.handle;
+    request.offset = offset;
+    request.length = length;
+    if (const int failed = file().call(LONGPIN_REPIN, &request)) {
+        return detail::failure(LONGPIN_REPIN, failed, fmt::format("repin pin {}", info_.handle),
+                               detail::refusal_of(request));
+    }
+    return request.out_repinned;
+}
+
+std::uint64_t pin::let_go(std::uint64_t offset, std::uint64_t length) const {
+    return try_let_go(offset, length).value();
+}
+
+result<std::uint64_t> pin::try_let_go(std::uint64_t offset, std::uint64_t length) const {
+    longpin_let_go request{};
+    request.size = sizeof(request);
+    request.handle = info_.handle;
+    request.offset = offset;
+    request.length = length;
+    if (const int failed = file().call(LONGPIN_LET_GO, &request)) {
+        return detail::failure(LONGPIN_LET_GO, failed,
+                               fmt::format("let go of {} at offset {} of pin {}",
+                                           format_size(length), offset, info_.handle));
+    }
+    return request.out_pages;
 }
 
 void pin::unpin() {

@@ -285,8 +285,8 @@ std::optional<event> read_event(nlmsghdr& message) {
     if (command_of(message) == LONGPIN_CMD_PINNED_NTF) {
         happened.what = pinned_event{.pin = std::move(*pin)};
     } else {
-        happened.what = unpinned_event{
-            .pin = std::move(*pin), .cause = static_cast<end_cause>(got.u32(LONGPIN_A_PIN_CAUSE))};
+        happened.what = unpinned_event{.pin = std::move(*pin),
+                                       .cause = static_cast<cause>(got.u32(LONGPIN_A_PIN_CAUSE))};
     }
     return happened;
 }

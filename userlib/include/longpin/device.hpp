@@ -3,9 +3,11 @@
 
 #include <longpin/error.hpp>
 #include <longpin/export.hpp>
+#include <longpin/lease_event.hpp>
 #include <longpin/pin.hpp>
 #include <longpin/result.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -35,6 +37,8 @@ struct device_info {
     usage pinned;                ///< bytes pinned by all users of the module (max_pages)
     usage pins;                  ///< pins of this context (max_pins)
     usage user_pinned;           ///< bytes pinned by the caller's user (max_user_pages)
+    bool leases = false;         ///< pins may be leases: module and kernel have the means
+    std::chrono::milliseconds max_grace{}; ///< most that pin_options::grace may be
 };
 
 /// How a pin is to be made. The cookie leads from a handle back to what the program
@@ -43,8 +47,26 @@ struct device_info {
 ///     longpin::pin pin = device.pin(ring, {.cookie = ring_number});
 ///     ...
 ///     rings[pin.query().cookie].complete();
+///
+/// A lease is a pin that the kernel takes back, page by page, when what is mapped there changes:
+/// by munmap(), mremap(), truncate or hole punch, MADV_DONTNEED and the like, by anybody; not by
+/// mprotect(), fork() or msync(). So it may hold a file on fs-DAX, and it tells a cache of
+/// registrations when memory changes hands. device::next_event() says what was taken back,
+/// generation tells without a system call that nothing was, and pin::repin() takes what is mapped
+/// there now. What uses the memory by its physical address has to be stopped by the program, for
+/// which grace gives it time.
 struct pin_options {
     std::uint64_t cookie = 0; ///< for the caller's own use; pin::query() gives it back
+    bool lease = false;       ///< whether the kernel may take pages back
+
+    /// How long another program that cuts a file on fs-DAX is kept waiting, so that the holder of
+    /// a lease can stop what uses its pages; at most device_info::max_grace. A negative one is
+    /// none. Whatever else takes pages back takes them at once.
+    std::chrono::milliseconds grace{};
+
+    /// The descriptor of an eventfd to which 1 is added for each event of the lease; -1: none.
+    /// Stays the caller's, who may close it when the pin is made.
+    int eventfd = -1;
 };
 
 /// The answer of a dry run: what the pin would hold, or why it is refused.
@@ -115,20 +137,53 @@ public:
     /// by a real call.
     /// \returns a refusal for which the kernel gave a reason as an error object
     /// \throws error  a failure that is no answer to the question (no reason given)
-    [[nodiscard]] check_result check(std::span<const std::byte> range) const;
+    [[nodiscard]] check_result check(std::span<const std::byte> range,
+                                     const pin_options& options = {}) const;
 
     /// The same for programs without exceptions. Every failure is an error object:
     /// with reason::none it is no answer to the question.
-    [[nodiscard]] result<footprint> try_check(std::span<const std::byte> range) const;
+    [[nodiscard]] result<footprint> try_check(std::span<const std::byte> range,
+                                              const pin_options& options = {}) const;
 
     /// Dry run of pin_writable().
-    [[nodiscard]] check_result check_writable(std::span<std::byte> range) const;
+    [[nodiscard]] check_result check_writable(std::span<std::byte> range,
+                                              const pin_options& options = {}) const;
 
     /// As check_writable(), for programs without exceptions.
-    [[nodiscard]] result<footprint> try_check_writable(std::span<std::byte> range) const;
+    [[nodiscard]] result<footprint> try_check_writable(std::span<std::byte> range,
+                                                       const pin_options& options = {}) const;
+
+    /// The next thing that happened to a leased pin of this context, in the order of events. Waits
+    /// for one; native_handle() is readable when there is one. Of several threads that read at once
+    /// each event goes to one. A process that got the file by fork() or over a socket takes events
+    /// away too, and may let a call that was not to wait do so: leave them to one process.
+    /// \param timeout  how long to wait at most; empty: for ever. 0: not at all
+    /// \returns empty when the time is over, or when a signal came meanwhile (so that a program
+    ///          can look at what its handler left)
+    /// \throws error  EINVAL: the module knows no leases
+    [[nodiscard]] std::optional<lease_event>
+    next_event(std::optional<std::chrono::milliseconds> timeout = {}) const;
+
+    /// As next_event(), for programs without exceptions.
+    [[nodiscard]] result<std::optional<lease_event>>
+    try_next_event(std::optional<std::chrono::milliseconds> timeout = {}) const;
+
+    /// As next_event(), for as many as are there and \p buffer has room for.
+    /// \param buffer  must not be empty
+    /// \returns the head of \p buffer that was filled, which may be less than all that is there;
+    ///          empty when next_event() is
+    [[nodiscard]] std::span<lease_event>
+    read_events(std::span<lease_event> buffer,
+                std::optional<std::chrono::milliseconds> timeout = {}) const;
+
+    /// As read_events(), for programs without exceptions.
+    [[nodiscard]] result<std::span<lease_event>>
+    try_read_events(std::span<lease_event> buffer,
+                    std::optional<std::chrono::milliseconds> timeout = {}) const;
 
 private:
     friend class detail::pinned_memory;
+    friend class generation;
     explicit device(std::shared_ptr<const detail::open_file> file) noexcept;
 
     [[nodiscard]] const detail::open_file& file() const;

@@ -20,6 +20,10 @@ enum class reason : std::uint32_t {
     wraps = 2,           ///< the range runs past the end of the address space
     flags = 3,           ///< a flag that this module does not know
     reserved = 4,        ///< a reserved member is not zero
+    lease_kernel = 5,    ///< this kernel has no means to take a pin back
+    lease_only = 6,      ///< a grace or an eventfd for a pin that is no lease
+    eventfd = 7,         ///< the descriptor is not that of an eventfd
+    grace = 8,           ///< module parameter max_grace_ms; in milliseconds
     hole = 16,           ///< nothing is mapped at the bad address
     not_readable = 17,   ///< the mapping may not be read
     not_writable = 18,   ///< a pin for writing of a mapping that may not be written
@@ -31,6 +35,7 @@ enum class reason : std::uint32_t {
     dirty_tracking = 24, ///< a pin for writing of a file whose file system tracks writes
     device_gone = 25,    ///< the DAX device is being unbound
     device_page = 26,    ///< device memory that is not device-DAX
+    lease_memory = 27,   ///< memory that can't be leased
     memlock = 32,        ///< RLIMIT_MEMLOCK; in bytes
     max_pages = 33,      ///< module parameter max_pages, over all users; in bytes
     max_pins = 34,       ///< module parameter max_pins, of this context; in pins
@@ -46,7 +51,7 @@ LONGPIN_EXPORT std::string_view name(reason why) noexcept;
 struct refusal {
     reason why = reason::none;
     std::uint64_t bad_address = 0; ///< the first address that stands in the way
-    std::uint64_t limit = 0;       ///< the limit that was met, in bytes or pins
+    std::uint64_t limit = 0;       ///< the limit that was met, in bytes, pins or milliseconds
     std::uint64_t used = 0;        ///< what is used of it already
     std::uint64_t asked = 0;       ///< what the request would add
 };
@@ -78,14 +83,15 @@ public:
     /// The first address that stands in the way; empty when no address does.
     [[nodiscard]] std::optional<std::uint64_t> bad_address() const noexcept;
 
-    /// The limit that was met, in bytes (in pins for reason::max_pins); empty when the
-    /// reason is not a limit. The same for used() and asked().
+    /// The limit that was met, in bytes (in pins for reason::max_pins, in milliseconds for
+    /// reason::grace); empty when the reason is not a limit.
     [[nodiscard]] std::optional<std::uint64_t> limit() const noexcept;
 
-    /// What was used of the limit when the request came.
+    /// What was used of the limit when the request came; in the same unit. Empty for
+    /// reason::grace too.
     [[nodiscard]] std::optional<std::uint64_t> used() const noexcept;
 
-    /// What the request would have added.
+    /// What the request would have added; likewise.
     [[nodiscard]] std::optional<std::uint64_t> asked() const noexcept;
 
 private:

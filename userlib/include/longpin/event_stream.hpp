@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <longpin/cause.hpp>
 #include <longpin/inventory.hpp>
 
 #include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <string_view>
 #include <variant>
 
 namespace longpin {
@@ -21,21 +21,10 @@ struct pinned_event {
     pin_record pin;
 };
 
-/// What ended a pin. The numbers are those of the kernel's interface, and a newer module may
-/// send one that is not listed.
-enum class end_cause : std::uint32_t {
-    unpin = 1, ///< LONGPIN_UNPIN
-    close = 2, ///< the last reference to the open file went
-};
-
-/// The short name of a cause: "unpin". "unknown" for a number that this version of the
-/// library does not know.
-LONGPIN_EXPORT std::string_view name(end_cause cause) noexcept;
-
 /// A pin ended, and its pages were given back.
 struct unpinned_event {
     pin_record pin;
-    end_cause cause = end_cause::unpin;
+    longpin::cause cause = longpin::cause::unpin; ///< what ended it
 };
 
 /// A pin was refused. Dry runs are no events.

@@ -16,11 +16,14 @@
 /// return them instead, for programs without exceptions.
 #pragma once
 
+#include <longpin/cause.hpp>
 #include <longpin/device.hpp>
 #include <longpin/error.hpp>
 #include <longpin/event_stream.hpp>
 #include <longpin/extent.hpp>
+#include <longpin/generation.hpp>
 #include <longpin/inventory.hpp>
+#include <longpin/lease_event.hpp>
 #include <longpin/memory_kind.hpp>
 #include <longpin/pin.hpp>
 #include <longpin/pinned_allocator.hpp>

@@ -19,6 +19,7 @@ enum class memory_kind : std::uint32_t {
     file = 1U << 4,         ///< a file mapped shared, through the page cache
     devdax = 1U << 5,       ///< device-DAX
     device = 1U << 6,       ///< pages that another driver mapped
+    fsdax = 1U << 7,        ///< a file on file-system DAX, which can be leased only
 };
 
 /// The kinds in either set.

@@ -6,6 +6,7 @@
 #include <longpin/memory_kind.hpp>
 #include <longpin/result.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -25,19 +26,22 @@ struct footprint {
 
 /// All that the kernel knows of a pin.
 struct pin_info {
-    std::uint32_t handle = 0;  ///< names the pin in its context; never 0
-    std::uint64_t address = 0; ///< first byte, in the process that made the pin
-    std::uint64_t length = 0;  ///< bytes
-    std::uint64_t cookie = 0;  ///< as given in pin_options
-    bool writable = false;     ///< made by device::pin_writable()
-    longpin::footprint footprint;
+    std::uint32_t handle = 0;          ///< names the pin in its context; never 0
+    std::uint64_t address = 0;         ///< first byte, in the process that made the pin
+    std::uint64_t length = 0;          ///< bytes
+    std::uint64_t cookie = 0;          ///< as given in pin_options
+    bool writable = false;             ///< made by device::pin_writable()
+    longpin::footprint footprint;      ///< what it holds now
+    bool lease = false;                ///< the kernel may take pages back, as told at pin_options
+    std::chrono::milliseconds grace{}; ///< as given in pin_options
+    std::uint64_t revoked_pages = 0;   ///< pages of the range that the pin no longer holds
 };
 
 /// Memory held in place: owns one handle of the kernel, and ends the pin when it is
 /// destroyed. Made by device::pin(). Move-only.
 ///
-/// The memory stays held when it is unmapped, and the pin keeps the open file alive:
-/// it may outlive the device object.
+/// The memory stays held when it is unmapped, unless the pin is a lease; and the pin keeps the open
+/// file alive: it may outlive the device object.
 ///
 /// An object that was moved from, unpinned, reset or detached is empty: it may be
 /// tested, assigned, reset and destroyed; every other member throws std::logic_error.
@@ -93,7 +97,8 @@ public:
     /// does not matter.
     /// \param offset  first byte, counted from the start of the pin
     /// \param buffer  filled whole; must not be empty nor reach beyond the pin's end
-    /// \throws error  EINVAL: empty, or beyond the end
+    /// \throws error  EINVAL: empty, or beyond the end; ESTALE: a page of a lease was taken back,
+    ///                and what lies before it was copied
     void read(std::uint64_t offset, std::span<std::byte> buffer) const;
 
     /// As read(), for programs without exceptions.
@@ -102,22 +107,51 @@ public:
     /// Copies to the held pages, as a device would.
     /// \param offset  first byte, counted from the start of the pin
     /// \param buffer  must not be empty nor reach beyond the pin's end
-    /// \throws error  EINVAL: empty, or beyond the end; EPERM: the pin is not writable
+    /// \throws error  EINVAL: empty, or beyond the end; EPERM: the pin is not writable;
+    ///                ESTALE: as for read()
     void write(std::uint64_t offset, std::span<const std::byte> buffer) const;
 
     /// As write(), for programs without exceptions.
     [[nodiscard]] result<void> try_write(std::uint64_t offset,
                                          std::span<const std::byte> buffer) const;
 
-    /// The physically contiguous stretches, in the order of their offsets. Asks the
-    /// kernel while it is iterated over, which throws its errors.
+    /// The physically contiguous stretches, in the order of their offsets; with gaps where the
+    /// kernel took pages of a lease back. Asks the kernel while it is iterated over, which throws
+    /// its errors.
     [[nodiscard]] extent_range extents() const;
 
     /// The same for programs without exceptions: lists as many as \p buffer has room for.
     /// \param offset  where to start, counted from the start of the pin; the first extent
-    ///                listed begins there
+    ///                listed begins there, or behind what was taken back there
     [[nodiscard]] result<extent_page> try_extents(std::uint64_t offset,
                                                   std::span<extent> buffer) const;
+
+    /// Takes the pages that are mapped now where the kernel took pages of a lease back, among those
+    /// that a part touches. All or nothing.
+    /// \param offset  first byte, counted from the start of the pin
+    /// \param length  bytes; 0: all up to the end
+    /// \returns pages that were taken; 0: none was missing
+    /// \throws error  as device::pin(); EINVAL: beyond the end; EOPNOTSUPP: not a lease; EPERM:
+    ///                another process made the pin, or execve() was called since
+    // NOLINTNEXTLINE(modernize-use-nodiscard): few want the number
+    std::uint64_t repin(std::uint64_t offset = 0, std::uint64_t length = 0) const;
+
+    /// As repin(), for programs without exceptions.
+    [[nodiscard]] result<std::uint64_t> try_repin(std::uint64_t offset = 0,
+                                                  std::uint64_t length = 0) const;
+
+    /// Gives the pages of a lease that a part touches back, as if the kernel had taken them, but
+    /// without an event: the answer to lease_event_type::revoking when nothing uses them any more.
+    /// \param offset  first byte, counted from the start of the pin
+    /// \param length  bytes; not 0
+    /// \returns pages that were given back
+    /// \throws error  EINVAL: empty, or beyond the end; EOPNOTSUPP: not a lease
+    // NOLINTNEXTLINE(modernize-use-nodiscard): as above
+    std::uint64_t let_go(std::uint64_t offset, std::uint64_t length) const;
+
+    /// As let_go(), for programs without exceptions.
+    [[nodiscard]] result<std::uint64_t> try_let_go(std::uint64_t offset,
+                                                   std::uint64_t length) const;
 
     /// Ends the pin: on return the pages are released and the charge is undone.
     /// \throws error  ENOENT: the handle was unpinned by other means. The object
