@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The events as the library gives them out, against what the tests did.
 #include "support/child.hpp"
+#include "support/lease.hpp"
 #include "support/mapping.hpp"
 #include "support/module.hpp"
 #include "support/netlink.hpp"
@@ -15,6 +16,7 @@
 #include <csignal>
 #include <linux/netlink.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <thread>
@@ -127,6 +129,34 @@ TEST_CASE("event stream: a refusal is told with its request and the facts, a dry
     CHECK(refused.errno_value == EOPNOTSUPP);
     CHECK(refused.facts.why == reason::fsdax);
     CHECK(refused.facts.bad_address == request.addr);
+    CHECK_FALSE(events.next(0ms));
+}
+
+TEST_CASE("event stream: what is taken back from a lease is told, and that it got pages again") {
+    event_stream events;
+    const raw_device device;
+    const mapping memory = mapping::anonymous(8 * page);
+    const std::uint32_t handle = device.must_pin(memory.data(), 8 * page, leased);
+    CHECK(must_next<pinned_event>(events).pin.lease);
+    memory.unmap_part(2 * page, 3 * page);
+    const auto revoked = must_next<longpin::revoked_event>(events);
+    CHECK(revoked.pin.handle == handle);
+    CHECK(revoked.pin.state == longpin::pin_state::partly_revoked);
+    CHECK(revoked.pin.revoked_pages == 3);
+    CHECK(revoked.pin.footprint.pages == 5);
+    CHECK(revoked.cause == longpin::cause::unmap);
+    CHECK(revoked.offset == 2 * page);
+    CHECK(revoked.length == 3 * page);
+
+    REQUIRE(::mmap(memory.at(2 * page), 3 * page, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED);
+    longpin_repin answer{};
+    REQUIRE(device.repin(handle, answer) == 0);
+    const auto repinned = must_next<longpin::repinned_event>(events);
+    CHECK(repinned.pin.handle == handle);
+    CHECK(repinned.pin.state == longpin::pin_state::held);
+    CHECK(repinned.pin.revoked_pages == 0);
+    CHECK(repinned.pin.footprint.pages == 8);
     CHECK_FALSE(events.next(0ms));
 }
 

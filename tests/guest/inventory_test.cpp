@@ -109,6 +109,34 @@ TEST_CASE("inventory: a pin is listed with everything that is true of it") {
                                      .file = std::nullopt});
 }
 
+TEST_CASE("inventory: a lease is listed as one, with its grace and what was taken back from it") {
+    const longpin::inventory inventory;
+    const auto before = inventory.statistics();
+    const raw_device device;
+    const mapping memory = mapping::anonymous(8 * page);
+    auto request = guest::request<longpin_pin>();
+    request.addr = reinterpret_cast<std::uintptr_t>(memory.data());
+    request.length = 8 * page;
+    request.flags = LONGPIN_PIN_LEASE;
+    request.grace_ms = 33;
+    REQUIRE(device.call(LONGPIN_PIN, &request) == 0);
+    CHECK(only_pin(device).lease);
+    CHECK(only_pin(device).grace == std::chrono::milliseconds(33));
+    CHECK(only_pin(device).state == longpin::pin_state::held);
+    memory.unmap_part(0, 3 * page);
+    CHECK(only_pin(device).state == longpin::pin_state::partly_revoked);
+    CHECK(only_pin(device).revoked_pages == 3);
+    CHECK(only_pin(device).footprint.pages == 5);
+    memory.unmap_part(3 * page, 5 * page);
+    CHECK(only_pin(device).state == longpin::pin_state::revoked);
+    CHECK(only_pin(device).revoked_pages == 8);
+
+    const auto after = inventory.statistics();
+    CHECK(after.revocations == before.revocations + 2);
+    CHECK(after.pages_revoked == before.pages_revoked + 8);
+    CHECK(after.repins == before.repins);
+}
+
 TEST_CASE("inventory: the file behind a pin is the one that was mapped, at the first pinned byte") {
     const raw_device device;
     SECTION("a file of ext4") {

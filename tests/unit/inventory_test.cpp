@@ -42,10 +42,13 @@ netlink_message complete_pin(std::uint8_t command = LONGPIN_CMD_PIN_GET) {
         .u64(LONGPIN_A_PIN_RUNS, 1)
         .u64(LONGPIN_A_PIN_BOOKKEEPING, 240)
         .u32(LONGPIN_A_PIN_KINDS, LONGPIN_KIND_FILE | LONGPIN_KIND_ANON)
-        .u32(LONGPIN_A_PIN_FLAGS, LONGPIN_PIN_WRITE)
+        .u32(LONGPIN_A_PIN_FLAGS, LONGPIN_PIN_WRITE | LONGPIN_PIN_LEASE)
         .u64(LONGPIN_A_PIN_COOKIE, ~std::uint64_t{0})
         .u64(LONGPIN_A_PIN_AGE, 1'500'000'000)
         .flag(LONGPIN_A_PIN_ORPHANED)
+        .u32(LONGPIN_A_PIN_STATE, LONGPIN_STATE_PARTLY_REVOKED)
+        .u64(LONGPIN_A_PIN_REVOKED_PAGES, 3)
+        .u32(LONGPIN_A_PIN_GRACE, 250)
         .nest(LONGPIN_A_PIN_FILE, [](netlink_message& file) {
             file.text(LONGPIN_A_FILE_PATH, "/mnt/a b")
                 .u32(LONGPIN_A_FILE_MAJOR, 259)
@@ -71,6 +74,10 @@ longpin::pin_record expected_pin() {
                        .pages = 2,
                        .runs = 1,
                        .bookkeeping = 240},
+            .lease = true,
+            .state = longpin::pin_state::partly_revoked,
+            .revoked_pages = 3,
+            .grace = 250ms,
             .age = 1500ms,
             .file = longpin::mapped_file{.path = "/mnt/a b",
                                          .device_major = 259,
@@ -127,6 +134,7 @@ TEST_CASE("Attributes and flags of a newer module are passed over") {
     const auto pin = read_pin(flags.header());
     REQUIRE(pin);
     CHECK_FALSE(pin->writable);
+    CHECK(pin->lease);
     CHECK(names(pin->footprint.kinds) == std::vector<std::string_view>{"unknown"});
 }
 
@@ -202,7 +210,10 @@ TEST_CASE("The statistics are read, with the count of each reason") {
         .u64(LONGPIN_A_STATS_PINS_MADE, 7)
         .u64(LONGPIN_A_STATS_PAGES_TAKEN, 8)
         .u64(LONGPIN_A_STATS_PINNING_TIME, 9)
-        .u64(LONGPIN_A_STATS_DRY_RUNS, 10);
+        .u64(LONGPIN_A_STATS_DRY_RUNS, 10)
+        .u64(LONGPIN_A_STATS_REVOCATIONS, 11)
+        .u64(LONGPIN_A_STATS_PAGES_REVOKED, 12)
+        .u64(LONGPIN_A_STATS_REPINS, 13);
     for (const std::uint32_t why : {std::uint32_t{LONGPIN_REASON_NONE}, // an errno says it all
                                     std::uint32_t{LONGPIN_REASON_FSDAX}, 77U}) {
         message.nest(LONGPIN_A_STATS_REFUSED, [why](netlink_message& count) {
@@ -222,6 +233,9 @@ TEST_CASE("The statistics are read, with the count of each reason") {
     CHECK(sums->pages_taken == 8);
     CHECK(sums->pinning_time == 9ns);
     CHECK(sums->dry_runs == 10);
+    CHECK(sums->revocations == 11);
+    CHECK(sums->pages_revoked == 12);
+    CHECK(sums->repins == 13);
     CHECK(sums->refused == std::map<reason, std::uint64_t>{{reason::none, 1},
                                                            {reason::fsdax, 24},
                                                            {static_cast<reason>(77), 78}});
@@ -254,6 +268,44 @@ TEST_CASE("The events of a pin carry the pin, the time and the cause") {
     REQUIRE(std::holds_alternative<longpin::unpinned_event>(ended->what));
     CHECK(std::get<longpin::unpinned_event>(ended->what).pin == expected_pin());
     CHECK(std::get<longpin::unpinned_event>(ended->what).cause == longpin::cause::close);
+}
+
+TEST_CASE("The events of a lease say what was taken back and why, or that pages came again") {
+    auto revoked = complete_pin(LONGPIN_CMD_REVOKED_NTF);
+    revoked.u64(LONGPIN_A_PIN_TIME, 7)
+        .u32(LONGPIN_A_PIN_CAUSE, LONGPIN_CAUSE_INVALIDATE)
+        .u64(LONGPIN_A_PIN_CHANGED_OFFSET, 4096)
+        .u64(LONGPIN_A_PIN_CHANGED_LENGTH, std::uint64_t{1} << 40U);
+    REQUIRE(is_event(revoked.header()));
+    const auto taken = read_event(revoked.header());
+    REQUIRE(taken);
+    CHECK(taken->time.time_since_epoch() == 7ns);
+    REQUIRE(std::holds_alternative<longpin::revoked_event>(taken->what));
+    const auto& what = std::get<longpin::revoked_event>(taken->what);
+    CHECK(what.pin == expected_pin());
+    CHECK(what.cause == longpin::cause::invalidate);
+    CHECK(what.offset == 4096);
+    CHECK(what.length == std::uint64_t{1} << 40U);
+
+    const auto repinned = complete_pin(LONGPIN_CMD_REPINNED_NTF);
+    REQUIRE(is_event(repinned.header()));
+    const auto again = read_event(repinned.header());
+    REQUIRE(again);
+    REQUIRE(std::holds_alternative<longpin::repinned_event>(again->what));
+    CHECK(std::get<longpin::repinned_event>(again->what).pin == expected_pin());
+    CHECK_FALSE(read_event(netlink_message::of_command(LONGPIN_CMD_REVOKED_NTF).header()));
+}
+
+TEST_CASE("Every state of a pin has its name, and a module that says none holds all") {
+    const auto states = netlink_constants("STATE");
+    REQUIRE(states.size() == 3);
+    for (const auto& [known_as, number] : states) {
+        CHECK(longpin::name(static_cast<longpin::pin_state>(number)) == known_as);
+    }
+    CHECK(longpin::name(static_cast<longpin::pin_state>(77)) == "unknown");
+    const auto pin = read_pin(minimal_pin().header());
+    CHECK(pin->state == longpin::pin_state::held);
+    CHECK_FALSE(pin->lease);
 }
 
 TEST_CASE("A refusal is an event with its request, the errno and the facts") {

@@ -11,11 +11,12 @@
 
 /// The constants LONGPIN_<group>_<NAME> of the kernel's header as it stands, by their
 /// lower-case names. So a constant that is added there is seen by the tests.
-inline std::map<std::string, std::uint32_t> uapi_constants(const std::string& group) {
+inline std::map<std::string, std::uint32_t> uapi_constants(const std::string& group,
+                                                           const char* path) {
     const std::regex define(R"(#define\s+LONGPIN_)" + group +
                             R"(_(\w+)\s+(?:(\d+)\b|\(1U << (\d+)\)).*)");
     std::map<std::string, std::uint32_t> constants;
-    std::ifstream header(LONGPIN_UAPI_HEADER);
+    std::ifstream header(path);
     std::smatch match;
     for (std::string line; std::getline(header, line);) {
         if (std::regex_match(line, match, define)) {
@@ -28,4 +29,13 @@ inline std::map<std::string, std::uint32_t> uapi_constants(const std::string& gr
         }
     }
     return constants;
+}
+
+inline std::map<std::string, std::uint32_t> uapi_constants(const std::string& group) {
+    return uapi_constants(group, LONGPIN_UAPI_HEADER);
+}
+
+/// The same of the netlink header.
+inline std::map<std::string, std::uint32_t> netlink_constants(const std::string& group) {
+    return uapi_constants(group, LONGPIN_NETLINK_HEADER);
 }

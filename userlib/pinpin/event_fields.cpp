@@ -50,6 +50,18 @@ struct describer {
         return result;
     }
 
+    record operator()(const longpin::revoked_event& what) const {
+        record result = with_pin("revoked", what.pin);
+        result.push_back({"cause", "cause", longpin::name(what.cause)});
+        result.push_back({"changed_offset", "changed_offset", what.offset, unit::bytes});
+        result.push_back({"changed_length", "changed_length", what.length, unit::bytes});
+        return result;
+    }
+
+    record operator()(const longpin::repinned_event& what) const {
+        return with_pin("repinned", what.pin);
+    }
+
     record operator()(const longpin::refused_event& what) const {
         static constexpr std::array<std::string_view, 9> keys{
             "context", "pid", "comm", "uid", "user", "address", "length", "writable", "cookie"};
@@ -100,10 +112,12 @@ std::string event_line(const record& fields) {
     const bool was_pin = reason.empty();
     const std::string why = was_pin ? text("kinds") + ' ' + text("cause")
                                     : text("errno") + ' ' + (reason == "none" ? "" : reason);
-    std::string line =
-        fmt::format(fmt::runtime(row), text("time"), text("event"),
-                    was_pin ? text("pin") : text("context") + ':', text("pid"), text("comm"),
-                    text("user"), text(was_pin ? "size" : "length"), why);
+    // Of a revocation, what went.
+    const std::string changed = text("changed_length");
+    const std::string size = !changed.empty() ? changed : text(was_pin ? "size" : "length");
+    std::string line = fmt::format(fmt::runtime(row), text("time"), text("event"),
+                                   was_pin ? text("pin") : text("context") + ':', text("pid"),
+                                   text("comm"), text("user"), size, why);
     line.erase(line.find_last_not_of(' ') + 1);
     return line;
 }

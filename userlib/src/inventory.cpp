@@ -13,6 +13,15 @@
 
 namespace longpin {
 
+std::string_view name(pin_state state) noexcept {
+    switch (state) {
+    case pin_state::held: return "held";
+    case pin_state::partly_revoked: return "partly_revoked";
+    case pin_state::revoked: return "revoked";
+    }
+    return "unknown";
+}
+
 namespace {
 
 // The answer's only message.

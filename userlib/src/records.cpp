@@ -52,7 +52,12 @@ constexpr auto pin_types = make_types<LONGPIN_A_PIN_MAX>({{LONGPIN_A_PIN_CONTEXT
                                                           {LONGPIN_A_PIN_FILE, NLA_NESTED},
                                                           {LONGPIN_A_PIN_TIME, NLA_U64},
                                                           {LONGPIN_A_PIN_CAUSE, NLA_U32},
-                                                          {LONGPIN_A_PIN_REFUSAL, NLA_NESTED}});
+                                                          {LONGPIN_A_PIN_REFUSAL, NLA_NESTED},
+                                                          {LONGPIN_A_PIN_STATE, NLA_U32},
+                                                          {LONGPIN_A_PIN_REVOKED_PAGES, NLA_U64},
+                                                          {LONGPIN_A_PIN_GRACE, NLA_U32},
+                                                          {LONGPIN_A_PIN_CHANGED_OFFSET, NLA_U64},
+                                                          {LONGPIN_A_PIN_CHANGED_LENGTH, NLA_U64}});
 
 constexpr auto file_types = make_types<LONGPIN_A_FILE_MAX>({{LONGPIN_A_FILE_PATH, NLA_STRING},
                                                             {LONGPIN_A_FILE_MAJOR, NLA_U32},
@@ -89,7 +94,10 @@ constexpr auto stats_types =
                                      {LONGPIN_A_STATS_PAGES_TAKEN, NLA_U64},
                                      {LONGPIN_A_STATS_PINNING_TIME, NLA_U64},
                                      {LONGPIN_A_STATS_DRY_RUNS, NLA_U64},
-                                     {LONGPIN_A_STATS_REFUSED, NLA_NESTED}});
+                                     {LONGPIN_A_STATS_REFUSED, NLA_NESTED},
+                                     {LONGPIN_A_STATS_REVOCATIONS, NLA_U64},
+                                     {LONGPIN_A_STATS_PAGES_REVOKED, NLA_U64},
+                                     {LONGPIN_A_STATS_REPINS, NLA_U64}});
 
 constexpr auto refused_count_types = make_types<LONGPIN_A_REFUSED_COUNT_MAX>(
     {{LONGPIN_A_REFUSED_COUNT_REASON, NLA_U32}, {LONGPIN_A_REFUSED_COUNT_COUNT, NLA_U64}});
@@ -146,6 +154,12 @@ std::optional<mapped_file> read_file(nlattr* nest) {
                        .offset = got.u64(LONGPIN_A_FILE_OFFSET)};
 }
 
+// A module that knows no leases says nothing of the state.
+pin_state read_state(const pin_attributes& got) {
+    return got.has(LONGPIN_A_PIN_STATE) ? static_cast<pin_state>(got.u32(LONGPIN_A_PIN_STATE))
+                                        : pin_state::held;
+}
+
 // A pin, or a request for one, which has no handle.
 std::optional<pin_record> read_pin(const pin_attributes& got) {
     if (!got || got.u32(LONGPIN_A_PIN_CONTEXT) == 0) {
@@ -165,6 +179,10 @@ std::optional<pin_record> read_pin(const pin_attributes& got) {
                               .pages = got.u64(LONGPIN_A_PIN_PAGES),
                               .runs = got.u64(LONGPIN_A_PIN_RUNS),
                               .bookkeeping = got.u64(LONGPIN_A_PIN_BOOKKEEPING)},
+                   .lease = (got.u32(LONGPIN_A_PIN_FLAGS) & LONGPIN_PIN_LEASE) != 0,
+                   .state = read_state(got),
+                   .revoked_pages = got.u64(LONGPIN_A_PIN_REVOKED_PAGES),
+                   .grace = std::chrono::milliseconds(got.u32(LONGPIN_A_PIN_GRACE)),
                    .age = got.time(LONGPIN_A_PIN_AGE)};
     if (got.has(LONGPIN_A_PIN_FILE)) {
         pin.file = read_file(got.get(LONGPIN_A_PIN_FILE));
@@ -240,7 +258,11 @@ std::optional<statistics> read_statistics(nlmsghdr& message) {
                              .pins_made = got.u64(LONGPIN_A_STATS_PINS_MADE),
                              .pages_taken = got.u64(LONGPIN_A_STATS_PAGES_TAKEN),
                              .pinning_time = got.time(LONGPIN_A_STATS_PINNING_TIME),
-                             .dry_runs = got.u64(LONGPIN_A_STATS_DRY_RUNS)};
+                             .dry_runs = got.u64(LONGPIN_A_STATS_DRY_RUNS),
+                             .refused = {},
+                             .revocations = got.u64(LONGPIN_A_STATS_REVOCATIONS),
+                             .pages_revoked = got.u64(LONGPIN_A_STATS_PAGES_REVOKED),
+                             .repins = got.u64(LONGPIN_A_STATS_REPINS)};
     // One attribute a reason, of which the array above has only the last.
     int left = genlmsg_attrlen(genlmsg_hdr(&message), 0);
     for (nlattr* attribute = genlmsg_attrdata(genlmsg_hdr(&message), 0);
@@ -259,9 +281,14 @@ std::optional<statistics> read_statistics(nlmsghdr& message) {
 }
 
 bool is_event(nlmsghdr& message) {
-    const std::uint8_t command = command_of(message);
-    return command == LONGPIN_CMD_PINNED_NTF || command == LONGPIN_CMD_UNPINNED_NTF ||
-           command == LONGPIN_CMD_REFUSED_NTF;
+    switch (command_of(message)) {
+    case LONGPIN_CMD_PINNED_NTF:
+    case LONGPIN_CMD_UNPINNED_NTF:
+    case LONGPIN_CMD_REFUSED_NTF:
+    case LONGPIN_CMD_REVOKED_NTF:
+    case LONGPIN_CMD_REPINNED_NTF: return true;
+    default: return false;
+    }
 }
 
 std::optional<event> read_event(nlmsghdr& message) {
@@ -282,11 +309,17 @@ std::optional<event> read_event(nlmsghdr& message) {
     if (!pin) {
         return std::nullopt;
     }
-    if (command_of(message) == LONGPIN_CMD_PINNED_NTF) {
-        happened.what = pinned_event{.pin = std::move(*pin)};
-    } else {
-        happened.what = unpinned_event{.pin = std::move(*pin),
-                                       .cause = static_cast<cause>(got.u32(LONGPIN_A_PIN_CAUSE))};
+    const auto why = static_cast<cause>(got.u32(LONGPIN_A_PIN_CAUSE));
+    switch (command_of(message)) {
+    case LONGPIN_CMD_PINNED_NTF: happened.what = pinned_event{.pin = std::move(*pin)}; break;
+    case LONGPIN_CMD_REPINNED_NTF: happened.what = repinned_event{.pin = std::move(*pin)}; break;
+    case LONGPIN_CMD_REVOKED_NTF:
+        happened.what = revoked_event{.pin = std::move(*pin),
+                                      .cause = why,
+                                      .offset = got.u64(LONGPIN_A_PIN_CHANGED_OFFSET),
+                                      .length = got.u64(LONGPIN_A_PIN_CHANGED_LENGTH)};
+        break;
+    default: happened.what = unpinned_event{.pin = std::move(*pin), .cause = why}; break;
     }
     return happened;
 }

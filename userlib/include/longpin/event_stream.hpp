@@ -34,6 +34,20 @@ struct refused_event {
     refusal facts;
 };
 
+/// Pages of a leased pin were taken back. Told a moment later; while many come at once some may be
+/// lost, as told at lost_events.
+struct revoked_event {
+    pin_record pin;           ///< as it is now
+    longpin::cause cause{};   ///< what took them back
+    std::uint64_t offset = 0; ///< first byte that was taken back, counted from the pin's address
+    std::uint64_t length = 0; ///< bytes
+};
+
+/// A leased pin got pages again, for those that had been taken back.
+struct repinned_event {
+    pin_record pin; ///< as it is now
+};
+
 /// The kernel had to drop events, since they were not read fast enough; how many is not known. What
 /// follows is complete again: list the pins afresh to go on from there.
 struct lost_events {};
@@ -42,7 +56,9 @@ struct lost_events {};
 struct event {
     /// When it happened; for lost_events, when the loss was noticed.
     std::chrono::system_clock::time_point time;
-    std::variant<pinned_event, unpinned_event, refused_event, lost_events> what;
+    std::variant<pinned_event, unpinned_event, refused_event, revoked_event, repinned_event,
+                 lost_events>
+        what;
 };
 
 /// Which events are meant: those that match every member that is set.

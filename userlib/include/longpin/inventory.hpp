@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <sys/types.h>
@@ -35,21 +36,37 @@ struct mapped_file {
     bool operator==(const mapped_file&) const = default;
 };
 
+/// Whether a pin still holds what it was made for. Only a lease may have lost some. The numbers are
+/// those of the kernel's interface, and a newer module may send one that is not listed.
+enum class pin_state : std::uint32_t {
+    held = 1,           ///< all of it
+    partly_revoked = 2, ///< some of it was taken back, or let go
+    revoked = 3,        ///< all of it was; the handle stays until the pin ends
+};
+
+/// The short name of a state: "held". "unknown" for a number that this version of the
+/// library does not know.
+LONGPIN_EXPORT std::string_view name(pin_state state) noexcept;
+
 /// A pin of any process, as the kernel lists it.
 struct pin_record {
-    std::uint32_t context = 0;       ///< the open file that it belongs to; never 0
-    std::uint32_t handle = 0;        ///< names the pin in its context; never 0
-    pid_t pid = 0;                   ///< who made it; 0: not in the reader's pid namespace
-    std::string comm;                ///< the name that the process had then
-    uid_t uid = 0;                   ///< who is charged
-    std::uint64_t address = 0;       ///< first byte, in the address space of that process
-    std::uint64_t length = 0;        ///< bytes
-    std::uint64_t cookie = 0;        ///< as given in pin_options
-    bool writable = false;           ///< made for writing
-    bool orphaned = false;           ///< that process is gone, and the open file lives on
-    longpin::footprint footprint;    ///< what it holds
-    std::chrono::nanoseconds age{};  ///< since it was made
-    std::optional<mapped_file> file; ///< behind the first mapping that has one
+    std::uint32_t context = 0;         ///< the open file that it belongs to; never 0
+    std::uint32_t handle = 0;          ///< names the pin in its context; never 0
+    pid_t pid = 0;                     ///< who made it; 0: not in the reader's pid namespace
+    std::string comm;                  ///< the name that the process had then
+    uid_t uid = 0;                     ///< who is charged
+    std::uint64_t address = 0;         ///< first byte, in the address space of that process
+    std::uint64_t length = 0;          ///< bytes
+    std::uint64_t cookie = 0;          ///< as given in pin_options
+    bool writable = false;             ///< made for writing
+    bool orphaned = false;             ///< that process is gone, and the open file lives on
+    longpin::footprint footprint;      ///< what it holds now
+    bool lease = false;                ///< the kernel may take pages back
+    pin_state state = pin_state::held; ///< whether it did
+    std::uint64_t revoked_pages = 0;   ///< pages of the range that it no longer holds
+    std::chrono::milliseconds grace{}; ///< of a lease, as given in pin_options
+    std::chrono::nanoseconds age{};    ///< since it was made
+    std::optional<mapped_file> file;   ///< behind the first mapping that has one
 
     bool operator==(const pin_record&) const = default;
 };
@@ -81,6 +98,9 @@ struct statistics {
     std::chrono::nanoseconds pinning_time{}; ///< spent making them
     std::uint64_t dry_runs = 0;              ///< counted nowhere else
     std::map<reason, std::uint64_t> refused; ///< reasons for which any request was refused
+    std::uint64_t revocations = 0;           ///< how often pages of a lease were taken back
+    std::uint64_t pages_revoked = 0;         ///< by these
+    std::uint64_t repins = 0;                ///< how often a lease got pages again
 };
 
 /// Which pins are meant: those that match every member that is set.
