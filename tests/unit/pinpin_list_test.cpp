@@ -26,8 +26,8 @@ namespace {
 
 constexpr std::uint64_t page_size = 4096;
 
-constexpr std::array<std::string_view, 8> usual_columns{"pin",  "pid",   "user", "comm",
-                                                        "size", "kinds", "age",  "memory"};
+constexpr std::array<std::string_view, 9> usual_columns{"pin",   "pid",   "user", "comm",  "size",
+                                                        "state", "kinds", "age",  "memory"};
 
 pinpin::pin_view a_view() {
     return {.page_size = page_size};
@@ -38,7 +38,7 @@ std::vector<std::string> table_of(const std::vector<pin_record>& pins, std::size
     pinpin::pin_view view = a_view();
     const auto columns = pinpin::choose_columns(usual_columns);
     std::ostringstream out;
-    pinpin::listing table(out, pinpin::listing_columns(columns), {.width = width});
+    pinpin::listing table(out, pinpin::listing_columns(columns, false), {.width = width});
     for (const pin_record& pin : pins) {
         table.add(pinpin::to_cells(pinpin::pin_fields(pin, columns, view)));
     }
@@ -56,17 +56,21 @@ bool converts(const std::string& text, pinpin::byte_range expected) {
 TEST_CASE("A pin's JSON has every fact once, as bare numbers") {
     pinpin::pin_view view = a_view();
     const auto facts = pinpin::fact_columns(false);
-    CHECK(pinpin::to_json_line(to_json(anonymous_pin(), facts, view)) ==
-          R"({"pin":"3:1","context":3,"handle":1,"pid":1234,"comm":"server","orphaned":false,)"
-          R"("uid":0,"user":"root","address":139637976733696,"length":12288,"size":16384,)"
-          R"("pages":4,"runs":2,"bookkeeping":272,"kinds":["anon"],"writable":true,"cookie":42,)"
-          R"("age":65.5,"file":null,"offset":null,"device":null,"inode":null})");
+    CHECK(
+        pinpin::to_json_line(to_json(anonymous_pin(), facts, view)) ==
+        R"({"pin":"3:1","context":3,"handle":1,"pid":1234,"comm":"server","orphaned":false,)"
+        R"("uid":0,"user":"root","address":139637976733696,"length":12288,"size":16384,)"
+        R"("pages":4,"runs":2,"bookkeeping":272,"kinds":["anon"],"writable":true,"lease":false,)"
+        R"("state":"held","revoked":0,"grace":null,"cookie":42,"age":65.5,"file":null,"offset":null,"device":null,"inode":null})");
     CHECK(pinpin::to_json_line(to_json(orphaned_pin(), facts, view)) ==
           R"({"pin":"12:7","context":12,"handle":7,"pid":99,"comm":"loader","orphaned":true,)"
           R"("uid":4000000000,"user":"4000000000","address":139706696204288,"length":67108864,)"
           R"("size":67108864,"pages":16384,"runs":1,"bookkeeping":240,"kinds":["devdax"],)"
-          R"("writable":false,"cookie":0,"age":176400.0,"file":"/dev/dax0.0",)"
-          R"("offset":1073741824,"device":"0:5","inode":140})");
+          R"("writable":false,"lease":false,"state":"held","revoked":0,"grace":null,"cookie":0,)"
+          R"("age":176400.0,"file":"/dev/dax0.0","offset":1073741824,"device":"0:5",)"
+          R"("inode":140})");
+    CHECK_THAT(pinpin::to_json_line(to_json(leased_pin(), facts, view)),
+               Contains(R"("lease":true,"state":"partly_revoked","revoked":8192,"grace":250,)"));
 }
 
 TEST_CASE("Who has the context open is told where that was asked for") {
@@ -91,6 +95,38 @@ TEST_CASE("The usual table marks orphans, and tells where in a file memory lies"
               "3:1   1234  root        server  16 KiB  anon    1m05s  0x7f0000001800",
               "12:7  (99)  4000000000  loader  64 MiB  devdax  2d01h  /dev/dax0.0 @ 1 GiB"});
     CHECK(table_of({}).empty());
+}
+
+TEST_CASE("The usual table tells the states of pins if one isn't held whole") {
+    CHECK(table_of({anonymous_pin(), leased_pin()}) ==
+          std::vector<std::string>{
+              "PIN   PID  USER  COMM      SIZE  STATE           KINDS    AGE  MEMORY",
+              "3:1  1234  root  server  16 KiB  held            anon   1m05s  0x7f0000001800",
+              "3:2  1234  root  server   8 KiB  partly revoked  fsdax  1m05s  /mnt/pmem/data"});
+    pin_record gone = leased_pin();
+    gone.state = longpin::pin_state::revoked;
+    CHECK_THAT(table_of({gone})[1], Contains("  revoked  "));
+
+    // Who asks for the column gets it.
+    pinpin::pin_view view = a_view();
+    const auto columns = pinpin::choose_columns(std::array<std::string_view, 1>{"state"});
+    CHECK(pinpin::listing_columns(columns).front().usual.empty());
+    CHECK(pinpin::to_cells(pinpin::pin_fields(anonymous_pin(), columns, view)).front() == "held");
+}
+
+TEST_CASE(
+    "A table leaves a column out that says the same in each row until the widths are settled") {
+    std::ostringstream out;
+    pinpin::listing table(out, {{.head = "A"}, {.head = "B", .usual = "u"}, {.head = "C"}}, {});
+    for (int i = 0; i < 1000; ++i) {
+        table.add({"a", "u", "c"});
+    }
+    table.add({"a", "late", "c"});
+    table.finish();
+    const auto lines = lines_of(out.str());
+    CHECK(lines.front() == "A  C");
+    CHECK(lines[1] == "a  c");
+    CHECK(lines.back() == "a  c");
 }
 
 TEST_CASE("A table fits into 80 columns by cutting the beginning of long paths") {
@@ -185,7 +221,11 @@ TEST_CASE("Every column has a key of its own, and can be sorted by") {
         CAPTURE(column.key);
         CHECK(std::ranges::count(pinpin::pin_columns(), column.key, &pinpin::pin_column::key) == 1);
         const json one = pinpin::sort_value(anonymous_pin(), column, view);
-        const json other = pinpin::sort_value(orphaned_pin(), column, view);
+        pin_record different = orphaned_pin();
+        different.lease = true;
+        different.state = longpin::pin_state::revoked;
+        different.revoked_pages = 1;
+        const json other = pinpin::sort_value(different, column, view);
         CHECK((one < other || other < one || column.key == "holders"));
     }
     // By number: as text, 12:7 would stand before 3:1.
@@ -205,6 +245,9 @@ TEST_CASE("Sums of pins are told in words") {
     totals.add(orphaned_pin(), view);
     CHECK(to_text(totals) == "2 pins, 65552 KiB");
     CHECK(totals.orphans == 1);
+    CHECK(totals.not_whole == 0);
+    totals.add(leased_pin(), view);
+    CHECK(totals.not_whole == 1);
 }
 
 TEST_CASE("A range is an address, an address and a size, or as in /proc/PID/maps") {
@@ -318,7 +361,7 @@ TEST_CASE("The help of list names all columns and all kinds of memory") {
     for (const pinpin::pin_column& column : pinpin::pin_columns()) {
         CHECK_THAT(out.str(), Contains(std::string(column.key)));
     }
-    for (std::uint32_t bit = 0; bit < 7; ++bit) {
+    for (std::uint32_t bit = 0; bit < 8; ++bit) {
         const auto kind = static_cast<memory_kind>(1U << bit);
         CHECK_THAT(out.str(), Contains(std::string(longpin::names(kind).front())));
     }

@@ -40,7 +40,10 @@ std::vector<pinpin::metric_family> sample_families() {
                                     .dry_runs = 4,
                                     .refused = {{longpin::reason::memlock, 2},
                                                 {static_cast<longpin::reason>(4000), 1},
-                                                {static_cast<longpin::reason>(4001), 1}}},
+                                                {static_cast<longpin::reason>(4001), 1}},
+                                    .revocations = 6,
+                                    .pages_revoked = 7,
+                                    .repins = 8},
                                    sums, "1.2.3");
 }
 
@@ -139,6 +142,16 @@ longpin_dry_runs_total 4
 # HELP longpin_refused Pins that were refused, by the reason.
 longpin_refused_total{reason="memlock"} 2
 longpin_refused_total{reason="unknown"} 2
+# TYPE longpin_revocations counter
+# HELP longpin_revocations How often pages of a lease were taken back.
+longpin_revocations_total 6
+# TYPE longpin_revoked_bytes counter
+# UNIT longpin_revoked_bytes bytes
+# HELP longpin_revoked_bytes Memory that was taken back from leases.
+longpin_revoked_bytes_total 28672
+# TYPE longpin_repins counter
+# HELP longpin_repins How often a lease got pages again.
+longpin_repins_total 8
 # TYPE longpin_orphaned_pins gauge
 # HELP longpin_orphaned_pins Pins whose process is gone.
 longpin_orphaned_pins 1

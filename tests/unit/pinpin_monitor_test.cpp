@@ -58,6 +58,14 @@ TEST_CASE("An event is one line that fits in 80 columns") {
           "10:00:00 refused  3:     1234 server   root      1 MiB ENOMEM memlock");
     CHECK(line_of(at_ten(a_refusal(EINTR, {}))) ==
           "10:00:00 refused  3:     1234 server   root      1 MiB EINTR");
+    CHECK(line_of(at_ten(
+              longpin::revoked_event{leased_pin(), longpin::cause::invalidate, 4096, 8192})) ==
+          "10:00:00 revoked  3:2    1234 server   root      8 KiB fsdax invalidate");
+    CHECK(line_of(
+              at_ten(longpin::revoked_event{leased_pin(), longpin::cause::unmap, 0, 1U << 20U})) ==
+          "10:00:00 revoked  3:2    1234 server   root      1 MiB fsdax unmap");
+    CHECK(line_of(at_ten(longpin::repinned_event{leased_pin()})) ==
+          "10:00:00 repinned 3:2    1234 server   root      8 KiB fsdax");
     CHECK(line_of(at_ten(longpin::lost_events{})) ==
           "10:00:00 lost     events were lost: read faster or filter, and list again");
     CHECK(line_of(at_ten(a_refusal(EOPNOTSUPP, {.why = longpin::reason::dirty_tracking}))).size() <=
@@ -71,6 +79,15 @@ TEST_CASE("An event's JSON has the facts of its kind, and the time in seconds") 
     CHECK_THAT(json_of(at_ten(longpin::unpinned_event{orphaned_pin(), longpin::cause::unpin})),
                Catch::Contains(R"("event":"unpinned","pin":"12:7")") &&
                    Catch::EndsWith(R"("inode":140,"cause":"unpin"})"));
+    CHECK_THAT(json_of(at_ten(
+                   longpin::revoked_event{leased_pin(), longpin::cause::invalidate, 4096, 8192})),
+               Catch::Contains(R"("event":"revoked","pin":"3:2")") &&
+                   Catch::Contains(R"("state":"partly_revoked","revoked":8192)") &&
+                   Catch::EndsWith(
+                       R"("cause":"invalidate","changed_offset":4096,"changed_length":8192})"));
+    CHECK_THAT(json_of(at_ten(longpin::repinned_event{leased_pin()})),
+               Catch::Contains(R"("event":"repinned","pin":"3:2")") &&
+                   Catch::EndsWith(R"("inode":12})"));
     CHECK(json_of(at_ten(a_refusal(ENOMEM, {.why = longpin::reason::memlock,
                                             .limit = 65536,
                                             .used = 4096,

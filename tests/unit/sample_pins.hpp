@@ -39,3 +39,16 @@ inline longpin::pin_record orphaned_pin() {
                                          .inode = 140,
                                          .offset = 1U << 30U}};
 }
+
+/// A file on fs-DAX of which pages were taken back.
+inline longpin::pin_record leased_pin() {
+    longpin::pin_record pin = anonymous_pin();
+    pin.handle = 2;
+    pin.footprint = {longpin::memory_kind::fsdax, 2, 1, 272};
+    pin.lease = true;
+    pin.state = longpin::pin_state::partly_revoked;
+    pin.revoked_pages = 2;
+    pin.grace = std::chrono::milliseconds(250);
+    pin.file = longpin::mapped_file{.path = "/mnt/pmem/data", .inode = 12};
+    return pin;
+}

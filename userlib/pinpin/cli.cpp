@@ -38,6 +38,7 @@ constexpr std::array commands{
             "Examples:\n"
             "  pinpin hold --anon 64M --for 10\n"
             "  pinpin hold /dev/dax0.0 --length 1G --write -- make test\n"
+            "  pinpin hold /mnt/pmem/data.bin --lease --repin\n"
             "  pinpin hold data.bin --unmap --dump 32 --for 0",
             true, declare_hold, true},
     command{"check", "Tell whether memory may be pinned, and the cost",
@@ -48,10 +49,10 @@ constexpr std::array commands{
             "root sees the pins of all users, others their own. RANGE is an address\n"
             "(0x7f0000000000), an address and a size (0x7f0000000000+64M), or as in\n"
             "/proc/PID/maps (7f0000000000-7f0004000000). KIND is one of anon, shmem,\n"
-            "hugetlb, private, file, devdax, device. USER is a name or a number. KEY is one\n"
-            "of pin (context:handle), context, handle, pid, comm, orphaned, uid, user,\n"
-            "address, length, size, pages, runs, bookkeeping, kinds, writable, cookie, age,\n"
-            "file, offset, device, inode, memory, holders.\n"
+            "hugetlb, private, file, devdax, device, fsdax. USER is a name or a number. KEY\n"
+            "is one of pin (context:handle), context, handle, pid, comm, orphaned, uid, user,\n"
+            "address, length, size, pages, runs, bookkeeping, kinds, writable, lease, state,\n"
+            "revoked, grace, cookie, age, file, offset, device, inode, memory, holders.\n"
             "Examples:\n"
             "  pinpin list --pid 1234 --address 0x7f0000000000+64M\n"
             "  pinpin list --file /dev/dax0.0 --offset 1G --length 64M\n"
@@ -65,7 +66,7 @@ constexpr std::array commands{
             "  pinpin show 1234\n"
             "  pinpin show --context 3",
             false, declare_show, false},
-    command{"monitor", "Show pins that are made, ended and refused, as it happens",
+    command{"monitor", "Show pins that are made, ended, refused and taken back, as it happens",
             "A line for each event, or with --json an object in a line; an event \"lost\"\n"
             "where the kernel had to drop some. Ends by Ctrl-C (or SIGTERM, SIGHUP), and when\n"
             "nobody reads any more. When the module is unloaded, nothing comes from then on.\n"

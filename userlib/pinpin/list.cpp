@@ -73,10 +73,10 @@ struct list_arguments {
 using visitor = std::function<void(const longpin::pin_record&)>;
 
 pin_column_choice shown_columns(const list_arguments& arguments, bool as_json) {
-    static constexpr std::array<std::string_view, 8> usual{"pin",  "pid",   "user", "comm",
-                                                           "size", "kinds", "age",  "memory"};
-    static constexpr std::array<std::string_view, 8> of_orphans{"pin",  "pid", "user",   "comm",
-                                                                "size", "age", "memory", "holders"};
+    static constexpr std::array<std::string_view, 9> usual{
+        "pin", "pid", "user", "comm", "size", "state", "kinds", "age", "memory"};
+    static constexpr std::array<std::string_view, 9> of_orphans{
+        "pin", "pid", "user", "comm", "size", "state", "age", "memory", "holders"};
     const pin_column_choice& wanted = arguments.shown.columns;
     if (as_json && !wanted.empty()) {
         pin_column_choice once; // as an object has each of its members
@@ -141,6 +141,12 @@ void print_totals(std::ostream& out, const pin_totals& totals, const list_argume
                         "'pinpin list --orphans' tells who holds the memory",
                         totals.orphans == 1 ? "1 is" : fmt::format("{} are", totals.orphans));
     }
+    if (totals.not_whole > 0) {
+        sentence += fmt::format("; of {} the kernel took pages back: 'pinpin list --columns "
+                                "pin,state,revoked' tells how much",
+                                totals.not_whole == 1 ? "1 lease"
+                                                      : fmt::format("{} leases", totals.not_whole));
+    }
     if (!sees_all_users()) {
         sentence += "; only your own pins are shown";
     }
@@ -164,7 +170,7 @@ int run_list(session& session, const list_arguments& arguments) {
     }
 
     pin_totals totals;
-    listing table(session.out, listing_columns(columns),
+    listing table(session.out, listing_columns(columns, !arguments.shown.columns.empty()),
                   {.with_heads = !arguments.no_header,
                    .width = arguments.no_truncate ? 0 : width_of(session.out)});
     for_each([&](const longpin::pin_record& pin) {

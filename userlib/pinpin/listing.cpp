@@ -69,6 +69,7 @@ listing::listing(std::ostream& out, std::vector<column> columns, const layout& s
 
 void listing::add(std::vector<std::string> cells) {
     if (settled_) {
+        leave_out(cells);
         print(cells);
         return;
     }
@@ -84,7 +85,31 @@ void listing::finish() {
     }
 }
 
+void listing::leave_out(std::vector<std::string>& cells) const {
+    if (left_out_) {
+        cells.erase(cells.begin() + *left_out_);
+    }
+}
+
+void listing::leave_out_what_is_usual() {
+    const auto one =
+        std::ranges::find_if(columns_, [](const column& head) { return !head.usual.empty(); });
+    if (one == columns_.end()) {
+        return;
+    }
+    const std::ptrdiff_t place = one - columns_.begin();
+    if (std::ranges::all_of(waiting_, [&](const std::vector<std::string>& cells) {
+            return cells[static_cast<std::size_t>(place)] == one->usual;
+        })) {
+        left_out_ = place;
+        columns_.erase(one);
+        widths_.pop_back();
+        std::ranges::for_each(waiting_, [&](auto& cells) { leave_out(cells); });
+    }
+}
+
 void listing::settle() {
+    leave_out_what_is_usual();
     if (shape_.with_heads) {
         std::vector<std::string> heads;
         std::ranges::transform(columns_, std::back_inserter(heads), &column::head);

@@ -6,7 +6,9 @@
 
 #include <cstddef>
 #include <iosfwd>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace pinpin {
@@ -28,6 +30,8 @@ public:
         std::string head;
         bool to_the_right = false; ///< numbers
         bool may_be_cut = false;   ///< one column at most
+        std::string_view usual;    ///< it is left out if each row says that when the widths are
+                                   ///< settled; empty: never. One column at most
     };
 
     struct layout {
@@ -47,12 +51,15 @@ public:
 
 private:
     void settle();
+    void leave_out_what_is_usual();
+    void leave_out(std::vector<std::string>& cells) const;
     void print(const std::vector<std::string>& cells) const;
 
     std::ostream& out_;
     std::vector<column> columns_;
     layout shape_;
     bool settled_ = false;
+    std::optional<std::ptrdiff_t> left_out_;        // the column, by its place
     std::vector<std::vector<std::string>> waiting_; // until the widths are settled
     std::vector<std::size_t> widths_;
     std::size_t most_ = 0; // that may stand in the column that may be cut

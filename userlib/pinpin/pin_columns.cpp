@@ -86,6 +86,23 @@ json of_footprint(const pin_record& pin, pin_view& /*view*/) {
     return pin.footprint.*Member;
 }
 
+json state_value(const pin_record& pin, pin_view& /*view*/) {
+    return longpin::name(pin.state);
+}
+
+std::string state_text(const pin_record& pin, pin_view& /*view*/) {
+    return pin.state == longpin::pin_state::partly_revoked ? "partly revoked"
+                                                           : std::string(longpin::name(pin.state));
+}
+
+json grace_value(const pin_record& pin, pin_view& /*view*/) {
+    return pin.lease ? json(pin.grace.count()) : json();
+}
+
+std::string grace_text(const pin_record& pin, pin_view& /*view*/) {
+    return pin.lease ? fmt::format("{} ms", pin.grace.count()) : nothing;
+}
+
 constexpr auto path_value = of_file<&mapped_file::path>;
 constexpr auto offset_value = of_file<&mapped_file::offset>;
 constexpr auto inode_value = of_file<&mapped_file::inode>;
@@ -93,6 +110,8 @@ constexpr auto inode_value = of_file<&mapped_file::inode>;
 // The keys of those that say again what others do, for people.
 constexpr std::string_view memory_key = "memory";
 constexpr std::string_view holders_key = "holders";
+
+constexpr std::string_view state_key = "state";
 
 constexpr std::array all_columns{
     pin_column{"pin", "pin", false, unit::none,
@@ -122,6 +141,13 @@ constexpr std::array all_columns{
         [](const pin_record& pin, pin_view&) { return json(longpin::names(pin.footprint.kinds)); },
         kinds_text},
     pin_column{"writable", "for writing", false, unit::none, of_pin<&pin_record::writable>},
+    pin_column{"lease", "lease", false, unit::none, of_pin<&pin_record::lease>},
+    pin_column{state_key, "state", false, unit::none, state_value, state_text},
+    pin_column{"revoked", "taken back", true, unit::bytes,
+               [](const pin_record& pin, pin_view& view) {
+                   return json(pin.revoked_pages * view.page_size);
+               }},
+    pin_column{"grace", "grace", true, unit::none, grace_value, grace_text},
     pin_column{"cookie", "cookie", true, unit::address, of_pin<&pin_record::cookie>},
     pin_column{"age", "age", true, unit::seconds,
                [](const pin_record& pin, pin_view&) {
@@ -207,7 +233,7 @@ json to_json(const pin_record& pin, const pin_column_choice& columns, pin_view& 
     return members;
 }
 
-std::vector<listing::column> listing_columns(const pin_column_choice& columns) {
+std::vector<listing::column> listing_columns(const pin_column_choice& columns, bool with_state) {
     std::vector<listing::column> result;
     for (const pin_column* const column : columns) {
         std::string head(column->key);
@@ -216,7 +242,10 @@ std::vector<listing::column> listing_columns(const pin_column_choice& columns) {
         });
         result.push_back({.head = std::move(head),
                           .to_the_right = column->to_the_right,
-                          .may_be_cut = column->key == memory_key});
+                          .may_be_cut = column->key == memory_key,
+                          .usual = column->key == state_key && !with_state
+                                       ? longpin::name(longpin::pin_state::held)
+                                       : std::string_view()});
     }
     return result;
 }
@@ -232,6 +261,7 @@ void pin_totals::add(const pin_record& pin, const pin_view& view) {
     ++pins;
     size += held_bytes(pin, view);
     orphans += pin.orphaned ? 1 : 0;
+    not_whole += pin.state != longpin::pin_state::held ? 1 : 0;
 }
 
 std::string to_text(const pin_totals& totals) {

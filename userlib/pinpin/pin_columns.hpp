@@ -66,7 +66,10 @@ record pin_fields(const longpin::pin_record& pin, const pin_column_choice& colum
 json to_json(const longpin::pin_record& pin, const pin_column_choice& columns, pin_view& view);
 
 /// The heads of a table of pins with these columns.
-std::vector<listing::column> listing_columns(const pin_column_choice& columns);
+/// \param with_state  whether the column state is shown where each pin holds all that it was made
+/// for
+std::vector<listing::column> listing_columns(const pin_column_choice& columns,
+                                             bool with_state = true);
 
 /// What pins are sorted by for a column: the value, but numbers stay numbers.
 json sort_value(const longpin::pin_record& pin, const pin_column& column, pin_view& view);
@@ -76,6 +79,7 @@ struct pin_totals {
     std::uint64_t pins = 0;
     std::uint64_t size = 0; ///< bytes held
     std::uint64_t orphans = 0;
+    std::uint64_t not_whole = 0; ///< leases of which pages were taken back
 
     void add(const longpin::pin_record& pin, const pin_view& view);
 };

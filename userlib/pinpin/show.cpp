@@ -85,10 +85,10 @@ pin_totals sum(const std::vector<longpin::pin_record>& pins, const pin_view& vie
 }
 
 void print_pins(std::ostream& out, const std::vector<longpin::pin_record>& pins, pin_view& view) {
-    static constexpr std::array<std::string_view, 6> keys{"pin",   "pid", "size",
+    static constexpr std::array<std::string_view, 7> keys{"pin",   "pid", "size",  "state",
                                                           "kinds", "age", "memory"};
     const pin_column_choice columns = choose_columns(keys);
-    listing table(out, listing_columns(columns), {.width = width_of(out)});
+    listing table(out, listing_columns(columns, false), {.width = width_of(out)});
     for (const longpin::pin_record& pin : pins) {
         table.add(to_cells(pin_fields(pin, columns, view)));
     }
