@@ -190,6 +190,11 @@ void fake_kernel::tell(const longpin::device& device, const longpin_event& event
     context_of(device.native_handle()).put(event, event_limit);
 }
 
+void fake_kernel::tell(const longpin_event& event) {
+    const std::scoped_lock lock(mutex_);
+    context_of(pins.at(event.handle).descriptor).put(event, event_limit);
+}
+
 ssize_t fake_kernel::read(int descriptor, void* buffer, std::size_t size) {
     const std::scoped_lock lock(in_place->mutex_);
     if (size < in_place->event_size) {
@@ -242,6 +247,9 @@ int fake_kernel::ioctl(int descriptor, unsigned long request, void* argument) {
     struct stat status {};
     if (::fstat(descriptor, &status) != 0) {
         return -1;
+    }
+    if (request == LONGPIN_REPIN && in_place->before_repin) {
+        in_place->before_repin(as<longpin_repin>(argument));
     }
     int failed = 0;
     {

@@ -75,12 +75,18 @@ public:
     /// Puts an event into the queue of a device.
     void tell(const longpin::device& device, const longpin_event& event);
 
+    /// Puts an event into the queue of the context that has its pin.
+    void tell(const longpin_event& event);
+
     std::size_t event_limit = 1000;                 ///< events in a queue
     std::size_t event_size = sizeof(longpin_event); ///< bytes of a record; what is more is not 0
     bool has_limits = false; ///< whether it keeps to info's limits of memlock and of pins
 
     /// Called when a pin is made, or refused by fail(), and before the caller knows.
     std::function<void(const longpin_pin&)> while_pinning;
+
+    /// Called before it looks at a LONGPIN_REPIN.
+    std::function<void(const longpin_repin&)> before_repin;
 
     static constexpr std::uint64_t page_size = 4096;
 

@@ -4,6 +4,8 @@
 #include "fake_kernel.hpp"
 #include "output.hpp"
 
+#include "../support/lines.hpp"
+
 #include <catch2/catch.hpp>
 
 #include <cerrno>
@@ -76,6 +78,13 @@ private:
     sighandler_t before_;
 };
 
+/// Some of the pages of a pin.
+std::span<const std::byte> pages_of(const longpin_pin& pin, std::size_t first, std::size_t count) {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel's interface has numbers
+    return {reinterpret_cast<const std::byte*>(pin.addr + first * fake_kernel::page_size),
+            count * fake_kernel::page_size};
+}
+
 std::vector<std::string> keys(const json& object) {
     std::vector<std::string> result;
     for (const auto& [key, value] : object.items()) {
@@ -99,6 +108,11 @@ TEST_CASE("Wrong usage exits 2 and says what is wrong") {
                                                {"hold", "--anon", "4k", "--for", "-1"},
                                                {"hold", "--anon", "4k", "--for", "1", "--", "true"},
                                                {"hold", "--anon", "4k", "--"},
+                                               {"hold", "--anon", "4k", "--grace", "5"},
+                                               {"hold", "--anon", "4k", "--repin"},
+                                               {"hold", "--anon", "4k", "--lease", "--unmap"},
+                                               {"hold", "--anon", "4k", "--lease", "--grace", "-1"},
+                                               {"check", "--anon", "4k", "--repin"},
                                                {"check", "--anon", "4k", "--", "true"},
                                                {"info", "surplus"}}) {
         CAPTURE(words);
@@ -123,10 +137,13 @@ TEST_CASE("info shows the limits with units in the table and as numbers in JSON"
     kernel.info.out_memlock_used = 1U << 20U;
     const outcome table = run({"info"});
     CHECK(table.code == pinpin::done);
-    CHECK_THAT(table.out, Contains("RLIMIT_MEMLOCK left") && Contains("7 MiB"));
+    CHECK_THAT(table.out, Contains("RLIMIT_MEMLOCK left") && Contains("7 MiB") &&
+                              Contains("longest grace of a lease") && Contains("1000 ms\n"));
 
     const json object = json::parse(run({"info", "--json"}).out);
     CHECK(object["version"] == "1.2.3");
+    CHECK(object["leases"] == true);
+    CHECK(object["max_grace"] == 1000);
     CHECK(object["memlock_left"] == 7U << 20U);
     CHECK(object["max_pages_limit"].is_null());
     CHECK(object["max_pages_left"].is_null());
@@ -152,8 +169,9 @@ TEST_CASE("hold pins what it was told to, shows it, and lets go") {
 
     const json object = json::parse(result.out);
     CHECK(keys(object) == std::vector<std::string>{"handle", "memory", "address", "length",
-                                                   "writable", "mapped", "kinds", "pages",
+                                                   "writable", "mapped", "lease", "kinds", "pages",
                                                    "charged", "runs", "bookkeeping"});
+    CHECK(object["lease"] == false);
     CHECK(object["pages"] == 3);
     CHECK(object["charged"] == 3 * 4096);
     CHECK(object["kinds"] == json{"anon"});
@@ -265,6 +283,186 @@ TEST_CASE("hold goes on after a signal that was ignored from the start, as under
     CHECK(run({"hold", "--anon", "4k", "--", "sh", "-c", "kill -HUP $PPID; exit 0"}).code ==
           pinpin::done);
     CHECK(kernel.pins.empty());
+}
+
+TEST_CASE("hold --lease tells what is taken back from the pin, a line each") {
+    fake_kernel kernel;
+    kernel.while_pinning = [&](const longpin_pin& pin) {
+        kernel.revoke(pages_of(pin, 1, 2), LONGPIN_CAUSE_INVALIDATE);
+        kernel.revoke(pages_of(pin, 0, 1), LONGPIN_CAUSE_UNMAP);
+    };
+    const outcome result = run({"hold", "--anon", "16k", "--lease", "--for", "0"});
+    CHECK(result.code == pinpin::done);
+    CHECK(kernel.last_pin.flags == LONGPIN_PIN_LEASE);
+    CHECK_THAT(result.out,
+               Contains("lease                yes\n") && Contains("grace                0 ms\n") &&
+                   Contains("\nrevoked: 8 KiB at offset 4 KiB, because blocks of its file were "
+                            "removed or the kernel moved the pages (invalidate)\n"
+                            "revoked: 4 KiB at offset 0 B, because its memory was unmapped, moved "
+                            "or mapped over (unmap)\n"));
+    CHECK(kernel.count(LONGPIN_REPIN) == 0);
+    CHECK(kernel.pins.empty());
+}
+
+TEST_CASE("hold --lease --json prints an object in each line") {
+    fake_kernel kernel;
+    kernel.event_limit = 1;
+    kernel.while_pinning = [&](const longpin_pin& pin) {
+        kernel.revoke(pages_of(pin, 1, 2), LONGPIN_CAUSE_INVALIDATE);
+        kernel.revoke(pages_of(pin, 3, 1));
+    };
+    const outcome result = run(
+        {"hold", "--anon", "16k", "--lease", "--repin", "--grace", "9", "--for", "0", "--json"});
+    const auto lines = lines_of(result.out);
+    REQUIRE(lines.size() == 4);
+    CHECK(json::parse(lines[0])["lease"] == true);
+    CHECK(json::parse(lines[0])["grace"] == 9);
+    CHECK(lines[1] ==
+          R"({"event":"revoked","offset":4096,"length":8192,"cause":"invalidate","pages":1})");
+    CHECK(lines[2] == R"({"event":"overflow","lost":1,"pages":1})");
+    CHECK(lines[3] == R"({"event":"repinned","repinned":3,"pages":4})");
+}
+
+TEST_CASE("hold --lease tells what was taken back while a program ran, however short") {
+    fake_kernel kernel;
+    kernel.while_pinning = [&](const longpin_pin& pin) { kernel.revoke(pages_of(pin, 0, 1)); };
+    for (int i = 0; i < 10; ++i) {
+        const outcome result = run({"hold", "--anon", "4k", "--lease", "--", "true"});
+        CHECK(result.code == pinpin::done);
+        CHECK_THAT(result.out, Contains("\nrevoked: 4 KiB at offset 0 B"));
+    }
+}
+
+TEST_CASE("hold --repin takes what is mapped now, of a file what it has left") {
+    fake_kernel kernel;
+    const temporary_file file(std::string(16384, 'x'));
+    const auto [size, expected] = GENERATE(
+        table<std::size_t, std::string>({{16384, "repinned: 16 KiB; 16 KiB of 16 KiB are held\n"},
+                                         {5000, "repinned: 8 KiB; 8 KiB of 16 KiB are held\n"},
+                                         {0, "repinned: 0 B; 0 B of 16 KiB are held\n"}}));
+    kernel.while_pinning = [&, bytes = size](const longpin_pin& pin) {
+        std::filesystem::resize_file(file.path(), bytes);
+        kernel.revoke(pages_of(pin, 0, 4), LONGPIN_CAUSE_INVALIDATE);
+    };
+    const outcome result = run({"hold", file.path(), "--lease", "--repin", "--for", "0"});
+    CHECK(result.code == pinpin::done);
+    CHECK_THAT(result.out, Contains(expected));
+    CHECK(kernel.count(LONGPIN_REPIN) == (size > 0 ? 1 : 0));
+}
+
+TEST_CASE("hold --repin of a part of a file takes what the file has left of that") {
+    fake_kernel kernel;
+    const temporary_file file(std::string(16384, 'x'));
+    kernel.while_pinning = [&](const longpin_pin& pin) {
+        std::filesystem::resize_file(file.path(), 12288);
+        kernel.revoke(pages_of(pin, 0, 2), LONGPIN_CAUSE_INVALIDATE);
+    };
+    kernel.before_repin = [](const longpin_repin& request) {
+        CHECK(request.offset == 0);
+        CHECK(request.length == 4096);
+    };
+    const outcome result =
+        run({"hold", file.path(), "--offset", "8k", "--lease", "--repin", "--for", "0"});
+    CHECK_THAT(result.out, Contains("repinned: 4 KiB; 4 KiB of 8 KiB are held\n"));
+}
+
+TEST_CASE("hold --repin follows a file that is cut while it is pinned again") {
+    fake_kernel kernel;
+    const temporary_file file(std::string(16384, 'x'));
+    kernel.fail(LONGPIN_REPIN, EFAULT, {.why = longpin::reason::fault, .bad_address = 0x1000});
+    kernel.while_pinning = [&](const longpin_pin& pin) {
+        kernel.revoke(pages_of(pin, 0, 4), LONGPIN_CAUSE_INVALIDATE);
+    };
+    int repins = 0;
+    kernel.before_repin = [&](const longpin_repin& request) {
+        if (++repins == 1) {
+            CHECK(request.length == 16384);
+            std::filesystem::resize_file(file.path(), 4096);
+        } else {
+            CHECK(request.length == 4096);
+            kernel.fail(LONGPIN_REPIN, 0);
+        }
+    };
+    const outcome result = run({"hold", file.path(), "--lease", "--repin", "--for", "0"});
+    CHECK(repins == 2);
+    CHECK_THAT(result.out,
+               Contains("repinned: 4 KiB; 4 KiB of 16 KiB are held\n") && !Contains("failed"));
+}
+
+TEST_CASE("hold tells a repin that failed, and goes on") {
+    fake_kernel kernel;
+    kernel.while_pinning = [&](const longpin_pin& pin) { kernel.revoke(pages_of(pin, 0, 1)); };
+    kernel.fail(LONGPIN_REPIN, EFAULT, {.why = longpin::reason::hole, .bad_address = 0x1000});
+    const outcome text = run({"hold", "--anon", "8k", "--lease", "--repin", "--for", "0"});
+    CHECK(text.code == pinpin::done);
+    CHECK_THAT(text.out, Contains("repin failed: cannot repin pin 1: nothing is mapped at 0x1000"));
+    CHECK(kernel.count(LONGPIN_REPIN) == 1);
+    CHECK(kernel.pins.empty());
+
+    const auto lines =
+        lines_of(run({"hold", "--anon", "8k", "--lease", "--repin", "--for", "0", "--json"}).out);
+    const json object = json::parse(lines.back());
+    CHECK(keys(object) == std::vector<std::string>{"event", "error", "pages"});
+    CHECK(object["event"] == "repin_failed");
+    CHECK(object["error"]["reason"] == "hole");
+    CHECK(object["pages"] == 1);
+}
+
+TEST_CASE("hold --grace lets go of what is asked for, so that nobody waits") {
+    fake_kernel kernel;
+    kernel.while_pinning = [&](const longpin_pin& pin) {
+        longpin_event event{};
+        event.type = LONGPIN_EVENT_REVOKING;
+        event.handle = kernel.pins.begin()->first;
+        event.cause = LONGPIN_CAUSE_INVALIDATE;
+        event.offset = 4096;
+        event.length = 8192;
+        CHECK(pin.grace_ms == 250);
+        kernel.tell(event);
+    };
+    const std::vector<std::string> words{"hold",    "--anon", "16k",   "--lease",
+                                         "--grace", "250",    "--for", "0"};
+    const outcome text = run(words);
+    CHECK(text.code == pinpin::done);
+    CHECK_THAT(text.out, Contains("grace                250 ms\n") &&
+                             Contains("\nrevoking: 8 KiB at offset 4 KiB, because blocks") &&
+                             Contains("\nlet go: 8 KiB, so that nobody has to wait for it\n"));
+    CHECK(kernel.count(LONGPIN_LET_GO) == 1);
+
+    std::vector<std::string> as_json = words;
+    as_json.emplace_back("--json");
+    const auto lines = lines_of(run(as_json).out);
+    CHECK(lines.back() ==
+          R"({"event":"let_go","offset":4096,"length":8192,"released":2,"pages":2})");
+}
+
+TEST_CASE("A lease that this kernel doesn't have is refused, and so is too long a grace") {
+    fake_kernel kernel;
+    const outcome grace =
+        run({"hold", "--anon", "4k", "--lease", "--grace", "1001", "--for", "0", "--json"});
+    CHECK(grace.code == pinpin::failed);
+    CHECK(json::parse(grace.out)["error"]["limit"] == 1000);
+    kernel.info.out_pin_flags = LONGPIN_PIN_WRITE | LONGPIN_PIN_DRY_RUN;
+    const outcome none = run({"hold", "--anon", "4k", "--lease", "--for", "0"});
+    CHECK(none.code == pinpin::failed);
+    CHECK_THAT(none.err, Contains("older than 5.5"));
+    CHECK(json::parse(run({"info", "--json"}).out)["leases"] == false);
+}
+
+TEST_CASE("check --lease makes a dry run of a lease") {
+    fake_kernel kernel;
+    const outcome result = run({"check", "--anon", "4k", "--write", "--lease", "--json"});
+    CHECK(result.code == pinpin::done);
+    CHECK(json::parse(result.out)["lease"] == true);
+    CHECK(kernel.last_pin.flags == (LONGPIN_PIN_WRITE | LONGPIN_PIN_DRY_RUN | LONGPIN_PIN_LEASE));
+    CHECK(json::parse(run({"check", "--anon", "4k", "--json"}).out)["lease"] == false);
+    CHECK(kernel.last_pin.flags == LONGPIN_PIN_DRY_RUN);
+}
+
+TEST_CASE("A refusal of fs-DAX suggests a lease") {
+    fake_kernel kernel;
+    kernel.fail(LONGPIN_PIN, EOPNOTSUPP, {.why = longpin::reason::fsdax, .bad_address = 0x7000});
+    CHECK_THAT(run({"hold", "--anon", "4k"}).err, Contains("--lease"));
 }
 
 TEST_CASE("check tells the cost, and what is left of the limit then") {

@@ -39,6 +39,11 @@ struct memory_arguments {
     [[nodiscard]] std::string description() const;
 };
 
+/// What the help says of --lease.
+inline constexpr const char* lease_help =
+    "A pin that the kernel may take back when what is mapped there changes: the one that a file on "
+    "fs-DAX may have";
+
 /// Declares the options of \p arguments, which must live until they are parsed.
 void declare_memory(CLI::App& app, memory_arguments& arguments);
 

@@ -15,20 +15,28 @@ namespace pinpin {
 
 namespace {
 
-int run_check(session& session, const memory_arguments& arguments) {
+struct check_arguments {
+    memory_arguments memory;
+    bool lease = false;
+};
+
+int run_check(session& session, const check_arguments& wanted) {
+    const memory_arguments& arguments = wanted.memory;
+    const longpin::pin_options options{.lease = wanted.lease};
     const longpin::device device(session.device_path);
     const mapping memory(arguments);
     const longpin::check_result answer = [&] {
         const progress shown("checking", memory.range());
-        return arguments.write ? device.check_writable(memory.range())
-                               : device.check(memory.range());
+        return arguments.write ? device.check_writable(memory.range(), options)
+                               : device.check(memory.range(), options);
     }();
 
     const auto* const refused = std::get_if<longpin::error>(&answer);
     record fields{{"allowed", "allowed", refused == nullptr},
                   {"memory", "memory", arguments.description()},
                   {"length", "length", memory.range().size(), unit::bytes},
-                  {"writable", "for writing", arguments.write}};
+                  {"writable", "for writing", arguments.write},
+                  {"lease", "lease", wanted.lease}};
     if (refused != nullptr) {
         if (session.json) {
             json object = to_json(fields);
@@ -57,8 +65,9 @@ int run_check(session& session, const memory_arguments& arguments) {
 } // namespace
 
 action declare_check(CLI::App& app) {
-    const auto arguments = std::make_shared<memory_arguments>();
-    declare_memory(app, *arguments);
+    const auto arguments = std::make_shared<check_arguments>();
+    declare_memory(app, arguments->memory);
+    app.add_flag("--lease", arguments->lease, lease_help);
     return [arguments](session& session) { return run_check(session, *arguments); };
 }
 

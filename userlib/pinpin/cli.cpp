@@ -35,6 +35,8 @@ constexpr std::array commands{
             "The memory is held until Ctrl-C (or SIGTERM, SIGHUP), or for a time. With\n"
             "'-- PROGRAM WORDS...' at the end it is held while the program runs, and pinpin\n"
             "exits 0 if the program did, 1 otherwise.\n"
+            "A lease is taken back when the kernel needs its pages, as a file on fs-DAX may\n"
+            "have them; each time is told in a line.\n"
             "Examples:\n"
             "  pinpin hold --anon 64M --for 10\n"
             "  pinpin hold /dev/dax0.0 --length 1G --write -- make test\n"

@@ -119,6 +119,7 @@ constexpr std::array value_types{
     value_type{"ID", contexts},
     value_type{"SIZE", nothing},
     value_type{"SECONDS", nothing},
+    value_type{"MS", nothing},
     value_type{"RANGE", nothing},
     value_type{"N", nothing},
 };

@@ -2,15 +2,18 @@
 #include "arguments.hpp"
 #include "cli.hpp"
 #include "command.hpp"
+#include "lease_log.hpp"
 #include "mapping.hpp"
 #include "output.hpp"
 #include "progress.hpp"
 #include "wait.hpp"
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <fstream>
 #include <memory>
 #include <ostream>
@@ -26,11 +29,18 @@ struct hold_arguments {
     std::string store;
     byte_count dump;
     std::optional<double> seconds;
+    bool lease = false;
+    std::uint32_t grace = 0; // milliseconds
+    bool repin = false;
 };
 
-longpin::pin take(const longpin::device& device, const mapping& memory, bool writable) {
+longpin::pin take(const longpin::device& device, const mapping& memory,
+                  const hold_arguments& arguments) {
+    const longpin::pin_options options{.lease = arguments.lease,
+                                       .grace = std::chrono::milliseconds(arguments.grace)};
     const progress shown("pinning", memory.range());
-    return writable ? device.pin_writable(memory.range()) : device.pin(memory.range());
+    return arguments.memory.write ? device.pin_writable(memory.range(), options)
+                                  : device.pin(memory.range(), options);
 }
 
 // Writes a file's bytes to the start of the pin, as many as fit.
@@ -55,7 +65,7 @@ void store(const longpin::pin& held, const std::string& path) {
 int run_hold(session& session, const hold_arguments& arguments) {
     const longpin::device device(session.device_path);
     mapping memory(arguments.memory);
-    longpin::pin held = take(device, memory, arguments.memory.write);
+    longpin::pin held = take(device, memory, arguments);
     const waiter waiter;
     if (arguments.unmap) {
         memory.unmap();
@@ -73,22 +83,37 @@ int run_hold(session& session, const hold_arguments& arguments) {
                   {"address", "address", held.address(), unit::address},
                   {"length", "length", held.length(), unit::bytes},
                   {"writable", "for writing", arguments.memory.write},
-                  {"mapped", "still mapped", !arguments.unmap}};
+                  {"mapped", "still mapped", !arguments.unmap},
+                  {"lease", "lease", arguments.lease}};
+    if (arguments.lease) {
+        fields.push_back(
+            {"grace", "grace", arguments.grace, unit::none, fmt::format("{} ms", arguments.grace)});
+    }
     const record costs = describe(held.footprint(), device.info().page_size);
     fields.insert(fields.end(), costs.begin(), costs.end());
     if (!bytes.empty() && session.json) {
         fields.push_back({"bytes", "bytes", to_hex(bytes)});
     }
-    print(session.out, fields, session.json);
+    if (session.json && arguments.lease) {                         // an object in each line
+        session.out << to_json_line(to_json(fields)) << std::endl; // NOLINT: a reader waits for it
+    } else {
+        print(session.out, fields, session.json);
+    }
     if (!bytes.empty() && !session.json) {
         session.out << "read through the pin:\n" << to_hexdump(bytes) << std::flush;
     }
 
+    const lease_log log(session.out, session.json, device, held, memory, arguments.repin);
+    const errand meanwhile{.descriptor = arguments.lease ? device.native_handle() : -1,
+                           .run = [&log] { log.catch_up(); }};
     bool went_well = true;
     if (session.program.empty()) {
-        waiter.wait(arguments.seconds);
+        waiter.wait(arguments.seconds, meanwhile);
     } else {
-        went_well = waiter.run(session.program);
+        went_well = waiter.run(session.program, meanwhile);
+    }
+    if (arguments.lease) {
+        log.catch_up(); // the program may have ended at once
     }
     held.unpin();
     return went_well ? done : failed;
@@ -99,8 +124,18 @@ int run_hold(session& session, const hold_arguments& arguments) {
 action declare_hold(CLI::App& app) {
     const auto arguments = std::make_shared<hold_arguments>();
     declare_memory(app, arguments->memory);
+    CLI::Option* const lease = app.add_flag("--lease", arguments->lease, lease_help);
+    app.add_option("--grace", arguments->grace,
+                   "How long whoever cuts a file on fs-DAX waits for this pin at most; pinpin lets "
+                   "go at once when it is asked; 0 by default")
+        ->type_name("MS")
+        ->needs(lease);
+    app.add_flag("--repin", arguments->repin,
+                 "Pin again what is mapped when pages were taken back; of a file what it has left")
+        ->needs(lease);
     app.add_flag("--unmap", arguments->unmap,
-                 "Unmap the memory once it is pinned; the pin holds it all the same");
+                 "Unmap the memory once it is pinned; the pin holds it all the same")
+        ->excludes(lease);
     app.add_option("--store", arguments->store,
                    "Write that file's bytes through the pin, as a device would (with --write; "
                    "after --unmap)")

@@ -4,6 +4,7 @@
 #include "output.hpp"
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
 namespace pinpin {
 
@@ -26,7 +27,10 @@ int run_info(session& session) {
     const longpin::device_info info = longpin::device(session.device_path).info();
     record fields{{"version", "module version", info.version},
                   {"page_size", "page size", info.page_size, unit::bytes},
-                  {"pin_flags", "pin flags", info.pin_flags, unit::address}};
+                  {"pin_flags", "pin flags", info.pin_flags, unit::address},
+                  {"leases", "leases", info.leases},
+                  {"max_grace", "longest grace of a lease", info.max_grace.count(), unit::none,
+                   fmt::format("{} ms", info.max_grace.count())}};
     append(fields, "memlock", "RLIMIT_MEMLOCK", info.memlock, unit::bytes);
     append(fields, "max_user_pages", "max_user_pages", info.user_pinned, unit::bytes);
     append(fields, "max_pages", "max_pages, all users:", info.pinned, unit::bytes);

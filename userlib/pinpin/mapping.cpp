@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "mapping.hpp"
 
-#include "descriptor.hpp"
-
 #include <longpin/size.hpp>
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <fstream>
 #include <limits>
@@ -122,7 +121,7 @@ source open_source(const memory_arguments& arguments, std::uint64_t page_size) {
 
 mapping::mapping(const memory_arguments& arguments) {
     const std::string name = arguments.description();
-    const source source = open_source(arguments, static_cast<std::uint64_t>(::getpagesize()));
+    source source = open_source(arguments, static_cast<std::uint64_t>(::getpagesize()));
     const std::uint64_t offset = arguments.offset.bytes;
     if (!arguments.length && !source.size) {
         throw std::runtime_error(
@@ -154,6 +153,17 @@ mapping::mapping(const memory_arguments& arguments) {
     }
     whole_ = {static_cast<std::byte*>(address), size};
     range_ = whole_.subspan(before, length);
+    offset_ = offset;
+    file_ = std::move(source.file);
+}
+
+std::uint64_t mapping::present_length() const {
+    struct stat status {};
+    if (file_.get() < 0 || ::fstat(file_.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
+        return range_.size();
+    }
+    const auto size = static_cast<std::uint64_t>(status.st_size);
+    return std::min<std::uint64_t>(range_.size(), size - std::min(size, offset_));
 }
 
 mapping::~mapping() {

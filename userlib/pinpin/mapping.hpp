@@ -3,8 +3,10 @@
 #pragma once
 
 #include "arguments.hpp"
+#include "descriptor.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 namespace pinpin {
@@ -25,12 +27,17 @@ public:
     /// The bytes to be pinned: length bytes from offset.
     [[nodiscard]] std::span<std::byte> range() const noexcept { return range_; }
 
+    /// How many bytes of range() there are now: of a file that was cut, fewer.
+    [[nodiscard]] std::uint64_t present_length() const;
+
     /// Unmaps all of it. range() is dangling afterwards.
     void unmap() noexcept;
 
 private:
     std::span<std::byte> whole_; // in whole pages; empty: nothing is mapped
     std::span<std::byte> range_;
+    descriptor file_;          // none: memory that nobody cuts
+    std::uint64_t offset_ = 0; // of range_ in it
 };
 
 } // namespace pinpin

@@ -2,6 +2,7 @@
 #include "wait.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -67,7 +68,8 @@ waiter::waiter() {
         }
     }
     signals_ = descriptor(::signalfd(-1, &ending_, SFD_CLOEXEC));
-    if (signals_.get() < 0) {
+    any_ = descriptor(::signalfd(-1, &awaited_, SFD_CLOEXEC));
+    if (signals_.get() < 0 || any_.get() < 0) {
         throw std::system_error(errno, std::generic_category(), "cannot wait for signals");
     }
     ::sigprocmask(SIG_BLOCK, &awaited_, &before_);
@@ -78,13 +80,36 @@ waiter::~waiter() {
     ::sigprocmask(SIG_SETMASK, &before_, nullptr);
 }
 
-void waiter::wait(std::optional<double> seconds) const {
+std::optional<siginfo_t> waiter::next_signal(clock::time_point end, const errand& meanwhile) const {
+    for (;;) {
+        std::array<pollfd, 2> both{
+            {{.fd = any_.get(), .events = POLLIN}, {.fd = meanwhile.descriptor, .events = POLLIN}}};
+        const timespec timeout = left_until(end);
+        const int ready = ::ppoll(both.data(), both.size(), &timeout, nullptr);
+        if (ready < 0 && errno != EINTR) {
+            throw std::system_error(errno, std::generic_category(), "cannot wait");
+        }
+        if (ready > 0 && both[1].revents != 0) {
+            meanwhile.run();
+        }
+        if (ready > 0 && both[0].revents != 0) {
+            static constexpr timespec at_once{};
+            siginfo_t info{};
+            if (::sigtimedwait(&awaited_, &info, &at_once) > 0) {
+                return info;
+            }
+        }
+        if (ready == 0 || clock::now() >= end) {
+            return std::nullopt;
+        }
+    }
+}
+
+void waiter::wait(std::optional<double> seconds, const errand& meanwhile) const {
     const auto end = end_of(seconds);
     for (;;) {
-        const timespec timeout = left_until(end);
-        const int signal = ::sigtimedwait(&awaited_, nullptr, &timeout);
-        const bool over = signal < 0 && errno == EAGAIN;
-        if (over || (signal > 0 && signal != SIGCHLD)) {
+        const std::optional<siginfo_t> signal = next_signal(end, meanwhile);
+        if (!signal || signal->si_signo != SIGCHLD) {
             return;
         }
     }
@@ -116,15 +141,17 @@ bool waiter::wait_for(std::span<pollfd> descriptors, std::optional<double> secon
     }
 }
 
-bool waiter::run(const std::vector<std::string>& program) const {
+bool waiter::run(const std::vector<std::string>& program, const errand& meanwhile) const {
     const pid_t child = start(program, before_);
     int status = 0;
     while (::waitpid(child, &status, WNOHANG) != child) {
-        siginfo_t info{};
-        const int signal = ::sigwaitinfo(&awaited_, &info);
-        const bool from_keyboard = signal == SIGINT && info.si_code == SI_KERNEL;
-        if (signal > 0 && signal != SIGCHLD && !from_keyboard) {
-            ::kill(child, signal);
+        const std::optional<siginfo_t> signal = next_signal(clock::time_point::max(), meanwhile);
+        if (!signal || signal->si_signo == SIGCHLD) {
+            continue;
+        }
+        const bool from_keyboard = signal->si_signo == SIGINT && signal->si_code == SI_KERNEL;
+        if (!from_keyboard) {
+            ::kill(child, signal->si_signo);
         }
     }
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;

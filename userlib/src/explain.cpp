@@ -65,13 +65,13 @@ std::string explain(const refusal& facts, uid_t user) {
                            "length of the file and what memory is free",
                            at);
     case reason::fsdax:
-        return fmt::format(
-            "the memory at {:#x} is a file on fs-DAX: its pages are the storage "
-            "itself, and the file system must be able to take them back when the "
-            "file is truncated, so they can't be held for as long as a program "
-            "likes; take a lease, use device-DAX (/dev/daxX.Y), or copy the data to anonymous "
-            "or memfd memory and pin that",
-            at);
+        return fmt::format("the memory at {:#x} is a file on fs-DAX: its pages are the storage "
+                           "itself, and the file system must be able to take them back when the "
+                           "file is truncated, so they can't be held for as long as a program "
+                           "likes; take a lease (pinpin: --lease), use device-DAX (/dev/daxX.Y), "
+                           "or copy the data to anonymous "
+                           "or memfd memory and pin that",
+                           at);
     case reason::dirty_tracking:
         return fmt::format("the mapping at {:#x} is of a file whose file system must learn of "
                            "every write, and a pin for writing would write behind its back; pin "
