@@ -45,9 +45,12 @@ facts healthy() {
                  .number = "10:124"};
     seen.node.info = longpin::device_info{.version = std::string(longpin::version()),
                                           .page_size = 4096,
-                                          .pin_flags = LONGPIN_PIN_WRITE | LONGPIN_PIN_DRY_RUN,
+                                          .pin_flags = LONGPIN_PIN_WRITE | LONGPIN_PIN_DRY_RUN |
+                                                       LONGPIN_PIN_LEASE | LONGPIN_PIN_EVENTFD,
                                           .memlock = {.used = 4096, .limit = 1U << 20U},
-                                          .pins = {.used = 0, .limit = 100}};
+                                          .pins = {.used = 0, .limit = 100},
+                                          .leases = true,
+                                          .max_grace = std::chrono::seconds(10)};
     return seen;
 }
 
@@ -123,8 +126,7 @@ std::string device_of(const fs::path& directory) {
 TEST_CASE("doctor finds no problem where everything is well") {
     for (const finding& one : examine(healthy())) {
         INFO(one.check << ": " << one.sentence);
-        // That there are no leases is no fault.
-        CHECK(one.state == (one.check == "leases" ? severity::note : severity::ok));
+        CHECK(one.state == severity::ok);
         CHECK(!one.mend);
     }
     CHECK_THAT(of("module", healthy()).sentence, Contains(std::string(longpin::version())));
@@ -244,11 +246,12 @@ TEST_CASE("doctor tells whose pins the caller may see") {
     CHECK_THAT(of("netlink", seen).sentence, Contains("cannot open a socket"));
 }
 
-TEST_CASE("doctor concludes nothing about leases from flags that it does not know") {
+TEST_CASE("doctor tells whether there are leases, which is no fault if not") {
     facts seen = healthy();
-    CHECK_THAT(of("leases", seen).sentence, Contains("none"));
-    seen.node.info->pin_flags |= 0x100U;
-    CHECK_THAT(of("leases", seen).sentence, Contains("0x100") && !Contains("none"));
+    CHECK_THAT(of("leases", seen).sentence, Contains("at most 10000 ms") && !Contains("none"));
+    seen.node.info->leases = false;
+    CHECK(of("leases", seen).state == severity::note);
+    CHECK_THAT(of("leases", seen).sentence, Contains("none") && Contains("kernel 6.1.0"));
 }
 
 TEST_CASE("doctor tells what namespaces are good for") {
@@ -332,9 +335,13 @@ TEST_CASE("doctor notes the refusal of fs-DAX, which is no fault") {
     const finding refused = of("/mnt/pmem", seen);
     CHECK(refused.state == severity::note);
     CHECK_THAT(refused.sentence, Contains("xfs on /dev/pmem0 with dax=always") &&
-                                     Contains("is refused") && Contains("take them back"));
+                                     Contains("is refused") && Contains("take them back") &&
+                                     !Contains("--lease"));
     CHECK(refused.mend == "umount /mnt/pmem && mount -o dax=never /dev/pmem0 /mnt/pmem");
 
+    seen.dax_mounts.front().tried.leased = true;
+    CHECK_THAT(of("/mnt/pmem", seen).sentence,
+               Contains("a lease is allowed (pinpin hold --lease)"));
     seen.dax_mounts.front().tried = {.allowed = longpin::memory_kind::file};
     CHECK(of("/mnt/pmem", seen).state == severity::ok);
     seen.dax_mounts.front().tried = {.obstacle = "it is read-only"};
@@ -466,6 +473,12 @@ TEST_CASE("doctor makes a dry run of a temporary file on a DAX mount, and leaves
                      "35 1 259:9 / /mnt/never rw - xfs /dev/pmem9 rw,dax=never,noquota\n"
                      "36 1 259:7 / /mnt/other rw - ext4 /dev/pmem7 rw\n"
                      "37 1 259:8 / /mnt/other rw - ext4 /dev/sda1 rw\n");
+    kernel.fail(LONGPIN_PIN, EOPNOTSUPP, {.why = longpin::reason::fsdax});
+    CHECK_FALSE(system.gather().dax_mounts[0].tried.leased);
+    kernel.while_pinning = [&](const longpin_pin&) { kernel.fail(LONGPIN_PIN, 0); };
+    CHECK(system.gather().dax_mounts[0].tried.leased); // refused, but for the lease
+    CHECK(kernel.last_pin.flags == (LONGPIN_PIN_DRY_RUN | LONGPIN_PIN_LEASE));
+    kernel.while_pinning = {};
     kernel.fail(LONGPIN_PIN, EOPNOTSUPP, {.why = longpin::reason::fsdax});
 
     const facts seen = system.gather();

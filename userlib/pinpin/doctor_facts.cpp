@@ -189,6 +189,8 @@ trial try_file(const longpin::device* device, const std::string& path, std::uint
             result.allowed = answer->kinds;
         } else if (answer.error().reason() != longpin::reason::none) {
             result.refused = answer.error();
+            result.leased = answer.error().reason() == longpin::reason::fsdax &&
+                            device->try_check(memory.range(), {.lease = true});
         } else {
             result.obstacle = answer.error().what();
         }

@@ -56,6 +56,7 @@ struct family_facts {
 struct trial {
     std::optional<longpin::memory_kind> allowed; ///< of these kinds
     std::optional<longpin::error> refused;
+    bool leased = false;       ///< of fs-DAX, which is refused: a lease is allowed
     std::string obstacle;      ///< if it is neither: why nothing could be tried
     bool needs_rights = false; ///< the obstacle is a permission
 };

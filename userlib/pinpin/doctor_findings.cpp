@@ -11,7 +11,6 @@
 #include <cerrno>
 #include <system_error>
 
-#include <linux/longpin.h>
 #include <sys/stat.h>
 
 namespace pinpin {
@@ -211,18 +210,18 @@ finding judge_leases(const facts& seen) {
     if (!seen.node.info) {
         return {"leases", note, "not tried: only the device tells"};
     }
-    static constexpr std::uint32_t known = LONGPIN_PIN_WRITE | LONGPIN_PIN_DRY_RUN;
-    const std::uint32_t flags = seen.node.info->pin_flags;
-    if ((flags & ~known) != 0) {
-        return {"leases", note,
-                fmt::format("the module knows pin flags ({:#x}) that this pinpin does not: it "
-                            "can't tell whether one is a lease",
-                            flags & ~known)};
+    const longpin::device_info& info = *seen.node.info;
+    if (info.leases) {
+        return {"leases", ok,
+                fmt::format("this kernel and longpin {} have them: pins that the kernel may take "
+                            "back, with a grace of at most {} ms",
+                            info.version, info.max_grace.count())};
     }
     return {"leases", note,
-            fmt::format("longpin {} offers none on any kernel: a pin lasts until its owner ends "
-                        "it, so memory that a file system may take back is refused",
-                        seen.node.info->version)};
+            fmt::format("none: the kernel {} has no means for them (it is older than 5.5, or built "
+                        "without CONFIG_MMU_NOTIFIER), or longpin {} is older than leases; so "
+                        "memory that a file system may take back is refused",
+                        seen.module.kernel, info.version)};
 }
 
 /// What came of a dry run. \p what is "a pin of ...".
@@ -247,6 +246,9 @@ finding judge_trial(const facts& seen, const std::string& check, const std::stri
         result.state = note;
         result.sentence = what + " is refused: on fs-DAX the pages are the storage itself, and "
                                  "the file system must be able to take them back";
+        if (tried.leased) {
+            result.sentence += "; a lease is allowed (pinpin hold --lease)";
+        }
         break;
     case longpin::reason::memlock: result.mend = command_that_raises_memlock(seen.caller); break;
     default: break;
