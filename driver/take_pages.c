@@ -18,7 +18,7 @@
  * return and ours the device could go, and the page structures with it. So the pages are taken
  * and the pagemap is looked up inside one RCU read-side section. That closes the gap: unbinding
  * first removes the page table entries and only then kills the pagemap's reference count, and
- * the count
+ * the count can't drop to zero until a grace period after the kill has passed. Either the lookup
  * finds the pagemap alive, and the reference holds it, or it fails and the page structures
  * are still there to drop the references. It is an RCU-sched section, since that is what
  * reference counts waited for before 4.20. The mmap lock is held all along, so that the
