@@ -185,9 +185,9 @@ void fake_kernel::revoke(std::span<const std::byte> range, std::uint32_t cause) 
     }
 }
 
-void fake_kernel::tell(const longpin::device& device, const longpin_event& event) {
+void fake_kernel::tell(int descriptor, const longpin_event& event) {
     const std::scoped_lock lock(mutex_);
-    context_of(device.native_handle()).put(event, event_limit);
+    context_of(descriptor).put(event, event_limit);
 }
 
 void fake_kernel::tell(const longpin_event& event) {
@@ -318,6 +318,9 @@ int fake_kernel::pin(int descriptor, longpin_pin& request) {
         refuse(request, {.why = why, .limit = limit});
         return errno_value;
     };
+    if (request.length == 0) {
+        return no(longpin::reason::zero_length, 0, EINVAL);
+    }
     if ((request.flags & LONGPIN_PIN_LEASE) == 0) {
         if (request.grace_ms != 0 || (request.flags & LONGPIN_PIN_EVENTFD) != 0) {
             return no(longpin::reason::lease_only, 0, EINVAL);

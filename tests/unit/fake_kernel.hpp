@@ -72,8 +72,8 @@ public:
     /// Takes the pages that \p range touches from the leases that hold them.
     void revoke(std::span<const std::byte> range, std::uint32_t cause = LONGPIN_CAUSE_UNMAP);
 
-    /// Puts an event into the queue of a device.
-    void tell(const longpin::device& device, const longpin_event& event);
+    /// Puts an event into the queue of an open file.
+    void tell(int descriptor, const longpin_event& event);
 
     /// Puts an event into the queue of the context that has its pin.
     void tell(const longpin_event& event);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "fake_kernel.hpp"
+#include "mapped.hpp"
 #include "uapi_header.hpp"
 
 #include <longpin/generation.hpp>
@@ -9,7 +10,6 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <iterator>
 #include <thread>
 #include <type_traits>
@@ -18,7 +18,6 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 using Catch::Matchers::Contains;
@@ -31,47 +30,11 @@ namespace {
 
 constexpr std::size_t page = fake_kernel::page_size;
 
-/// Memory that begins at a page, filled with 1.
-class mapped {
-public:
-    explicit mapped(std::size_t pages)
-        : bytes_(static_cast<std::byte*>(::mmap(nullptr, pages * page, PROT_READ | PROT_WRITE,
-                                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)),
-                 pages * page) {
-        std::memset(bytes_.data(), 1, bytes_.size());
-    }
-    mapped(const mapped&) = delete;
-    mapped& operator=(const mapped&) = delete;
-    mapped(mapped&&) = delete;
-    mapped& operator=(mapped&&) = delete;
-    ~mapped() { ::munmap(bytes_.data(), bytes_.size()); }
-
-    [[nodiscard]] std::span<std::byte> bytes() const { return bytes_; }
-    [[nodiscard]] std::span<std::byte> pages(std::size_t first, std::size_t count) const {
-        return bytes_.subspan(first * page, count * page);
-    }
-
-private:
-    std::span<std::byte> bytes_;
-};
-
 longpin_event event_of(std::uint32_t handle) {
     longpin_event event{};
     event.type = LONGPIN_EVENT_REVOKED;
     event.handle = handle;
     return event;
-}
-
-/// What a child that runs \p work returns with: true as 0.
-template <typename Work>
-int in_child(Work work) {
-    const pid_t child = ::fork();
-    if (child == 0) {
-        ::_exit(work() ? 0 : 1);
-    }
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    return status;
 }
 
 } // namespace
@@ -250,7 +213,7 @@ TEST_CASE("Events that did not fit into the queue are said to be lost, where the
     kernel.event_limit = 2;
     const longpin::device device = fake_kernel::open();
     for (std::uint32_t handle = 1; handle <= 5; ++handle) {
-        kernel.tell(device, event_of(handle));
+        kernel.tell(device.native_handle(), event_of(handle));
     }
     std::array<lease_event, 10> buffer;
     const auto events = device.read_events(buffer);
@@ -267,7 +230,7 @@ TEST_CASE("As many events are read as there is room for, and none is lost, whate
     const longpin::device device = fake_kernel::open();
     const std::uint32_t count = 150;
     for (std::uint32_t handle = 1; handle <= count; ++handle) {
-        kernel.tell(device, event_of(handle));
+        kernel.tell(device.native_handle(), event_of(handle));
     }
     std::vector<lease_event> buffer(room);
     std::uint32_t next = 1;
@@ -292,8 +255,8 @@ TEST_CASE("A device with events is readable, and not when all were read") {
         return ::poll(&file, 1, 0) == 1;
     };
     CHECK_FALSE(readable());
-    kernel.tell(device, event_of(1));
-    kernel.tell(device, event_of(2));
+    kernel.tell(device.native_handle(), event_of(1));
+    kernel.tell(device.native_handle(), event_of(2));
     CHECK(readable());
     CHECK(device.next_event()->handle == 1);
     CHECK(readable());
@@ -310,7 +273,7 @@ TEST_CASE("Who waits for an event waits as long as was said, or until there is o
     CHECK(std::chrono::steady_clock::now() - start >= 30ms);
     const std::jthread later([&] {
         std::this_thread::sleep_for(20ms);
-        kernel.tell(device, event_of(5));
+        kernel.tell(device.native_handle(), event_of(5));
     });
     CHECK(device.next_event()->handle == 5);
 }
@@ -321,10 +284,10 @@ TEST_CASE("A module without leases, and records that make no sense, are told as 
     const longpin::device device = fake_kernel::open();
     std::array<lease_event, 2> buffer;
     CHECK(device.try_read_events({}, 0ms).error().code().value() == EINVAL);
-    kernel.tell(device, event_of(1));
+    kernel.tell(device.native_handle(), event_of(1));
     kernel.event_size = sizeof(longpin_event) - 8;
     CHECK(device.try_read_events(buffer).error().code().value() == EPROTO);
-    kernel.tell(device, event_of(1));
+    kernel.tell(device.native_handle(), event_of(1));
     kernel.event_size = 5000; // no record fits into what the library reads at once
     CHECK_THROWS_WITH(device.next_event(), Contains("cannot read the events of leases: the module "
                                                     "is older than this library"));

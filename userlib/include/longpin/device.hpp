@@ -20,7 +20,8 @@ namespace longpin {
 
 namespace detail {
 class pinned_memory;
-}
+class registration_state;
+} // namespace detail
 
 /// A limit and how much of it is used.
 struct usage {
@@ -183,6 +184,7 @@ public:
 
 private:
     friend class detail::pinned_memory;
+    friend class detail::registration_state;
     friend class generation;
     explicit device(std::shared_ptr<const detail::open_file> file) noexcept;
 

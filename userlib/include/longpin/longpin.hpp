@@ -28,6 +28,7 @@
 #include <longpin/pin.hpp>
 #include <longpin/pinned_allocator.hpp>
 #include <longpin/pinned_buffer.hpp>
+#include <longpin/registration_cache.hpp>
 #include <longpin/result.hpp>
 #include <longpin/size.hpp>
 #include <longpin/version.hpp>
