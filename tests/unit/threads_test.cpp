@@ -2,6 +2,7 @@
 // What the library says of threads, for ThreadSanitizer to judge. Catch2's assertions are
 // for one thread, so the others count what went wrong.
 #include "fake_kernel.hpp"
+#include "mapped.hpp"
 
 #include <longpin/longpin.hpp>
 
@@ -15,6 +16,8 @@
 #include <deque>
 #include <mutex>
 #include <optional>
+#include <random>
+#include <set>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -212,4 +215,145 @@ TEST_CASE("threads: copies of one allocator serve several threads at once") {
           }) == 0);
     first.reset();
     CHECK(kernel.pins.empty());
+}
+
+TEST_CASE("threads: each event goes to one of those who read at once, and nobody waits in vain") {
+    fake_kernel kernel;
+    const longpin::device device = fake_kernel::open();
+    const auto total = static_cast<std::uint32_t>(threads * rounds);
+    std::array<std::set<std::uint32_t>, threads> got;
+    std::atomic<std::uint32_t> left = total;
+    CHECK(
+        at_once([&](std::size_t own, mistakes& found) {
+            std::array<longpin::lease_event, 3> buffer;
+            for (std::size_t i = 0; i < rounds; ++i) {
+                longpin_event event{};
+                event.handle = static_cast<std::uint32_t>(own * rounds + i + 1);
+                kernel.tell(device.native_handle(), event);
+                for (const auto& read : device.read_events(buffer, std::chrono::milliseconds(0))) {
+                    found.expect(got.at(own).insert(read.handle).second);
+                    left.fetch_sub(1, std::memory_order_relaxed);
+                }
+            }
+            while (left.load(std::memory_order_relaxed) > 0) {
+                for (const auto& read : device.read_events(buffer, std::chrono::milliseconds(1))) {
+                    found.expect(got.at(own).insert(read.handle).second);
+                    left.fetch_sub(1, std::memory_order_relaxed);
+                }
+            }
+        }) == 0);
+    std::set<std::uint32_t> all;
+    for (auto& some : got) {
+        all.merge(some);
+    }
+    CHECK(all.size() == total);
+}
+
+TEST_CASE("threads: a generation is looked at by several threads while it changes") {
+    fake_kernel kernel;
+    const longpin::device device = fake_kernel::open();
+    const longpin::generation generation(device);
+    const mapped memory(threads);
+    CHECK(at_once([&](std::size_t own, mistakes& found) {
+              for (std::size_t i = 0; i < rounds; ++i) {
+                  const auto seen = generation.value();
+                  const longpin::pin pin = device.pin(memory.pages(own, 1), {.lease = true});
+                  kernel.revoke(memory.pages(own, 1));
+                  found.expect(generation.value() != seen);
+                  found.expect(pin.query().revoked_pages == 1);
+              }
+          }) == 0);
+}
+
+TEST_CASE("threads: a cache serves several threads while memory is taken back under it") {
+    fake_kernel kernel;
+    kernel.event_limit = GENERATE(3U, 100000U);
+    constexpr std::size_t own_pages = 8;
+    const mapped memory((threads + 1) * own_pages);
+    // Every thread maps and unmaps pages of its own, and knows what they hold; lookups of all go
+    // everywhere. The last pages are taken back by nobody.
+    {
+        const longpin::registration_cache cache(
+            fake_kernel::open(), {.max_entries = 6, .merge_limit = 4 * fake_kernel::page_size});
+        CHECK(at_once([&](std::size_t own, mistakes& found) {
+                  std::minstd_rand random(static_cast<unsigned>(own) + 1);
+                  const auto below = [&](std::size_t end) { return random() % end; };
+                  std::vector<longpin::registration> used;
+                  for (std::size_t i = 0; i < 10 * rounds; ++i) {
+                      const std::size_t first = own * own_pages + below(own_pages);
+                      const std::size_t count = 1 + below((own + 1) * own_pages - first);
+                      switch (below(6)) {
+                      case 0:
+                      case 1: {
+                          auto got = cache.get_writable(memory.pages(first, count));
+                          // Of this thread's pages, nobody else takes any back; but what was made
+                          // of them and a neighbour's may be gone.
+                          std::byte byte{};
+                          const auto read = got.pin().try_read(got.offset(), std::span(&byte, 1));
+                          found.expect(read || read.error().code().value() == ESTALE);
+                          found.expect(read || !got.valid());
+                          used.push_back(std::move(got));
+                          break;
+                      }
+                      case 2: kernel.revoke(memory.pages(first, count)); break;
+                      case 3:
+                          if (!used.empty()) {
+                              used.erase(used.begin());
+                          }
+                          break;
+                      case 4: {
+                          const auto anybodys =
+                              cache.get(memory.pages(threads * own_pages + below(own_pages), 1));
+                          found.expect(anybodys.valid());
+                          break;
+                      }
+                      default:
+                          if (!used.empty()) {
+                              // What is valid can't have become so.
+                              const bool before = used.front().valid();
+                              const bool now = used.front().valid();
+                              found.expect(before || !now);
+                          }
+                      }
+                      if (used.size() > 4) {
+                          used.clear();
+                      }
+                  }
+              }) == 0);
+        const longpin::cache_statistics counters = cache.statistics();
+        CHECK(counters.made == counters.entries - counters.retired + counters.evictions +
+                                   counters.invalidations + counters.superseded);
+        CHECK(counters.misses == counters.made + counters.refusals);
+        CHECK(counters.retired == 0);
+        CHECK(counters.entries <= 6);
+        CHECK(counters.entries == kernel.pins.size());
+        CHECK(counters.invalidations > 0);
+    }
+    CHECK(kernel.pins.empty());
+}
+
+TEST_CASE("threads: one registration is looked at by several threads, and let go of by one") {
+    fake_kernel kernel;
+    const mapped memory(2);
+    for (std::size_t i = 0; i < rounds; ++i) {
+        const longpin::registration_cache cache(fake_kernel::open(), {.merge_limit = 0});
+        std::optional<longpin::registration> shared = cache.get(memory.pages(0, 1));
+        std::barrier looked(std::ptrdiff_t{threads});
+        REQUIRE(at_once([&](std::size_t own, mistakes& found) {
+                    if (own == 0) {
+                        kernel.revoke(memory.pages(0, 1));
+                        found.expect(!shared->valid());
+                    } else {
+                        static_cast<void>(shared->valid());
+                        found.expect(shared->pin().length() == fake_kernel::page_size);
+                    }
+                    looked.arrive_and_wait();
+                    if (own == 1) {
+                        shared.reset();
+                    } else {
+                        found.expect(cache.get(memory.pages(1, 1)).valid());
+                    }
+                }) == 0);
+        CHECK(kernel.pins.size() == 1);
+    }
 }
