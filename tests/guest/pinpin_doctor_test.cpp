@@ -87,12 +87,12 @@ TEST_CASE("pinpin doctor finds nothing wrong in this guest as root, and leaves n
     CHECK(found.code == 0);
     CHECK_THAT(found.sentence_of("module"), Contains(read_line("/sys/module/longpin/version")));
     for (const char* const check : {"module", "device", "RLIMIT_MEMLOCK", "max_user_pages",
-                                    "max_pages", "max_pins", "netlink"}) {
+                                    "max_pages", "max_pins", "netlink", "leases"}) {
         CHECK(found.state_of(check) == "ok");
     }
     CHECK_THAT(found.sentence_of("device"), Contains("the user root (mode 0600"));
     CHECK_THAT(found.sentence_of("netlink"), Contains("of all users"));
-    CHECK(found.state_of("leases") == "note");
+    CHECK_THAT(found.sentence_of("leases"), Contains("a grace of at most"));
 
     for (const char* const name : {"devdax_1g", "devdax_2m", "devdax_4k"}) {
         const std::string device = dax_name(name);
@@ -106,7 +106,8 @@ TEST_CASE("pinpin doctor finds nothing wrong in this guest as root, and leaves n
         const std::string directory = backing(name);
         CHECK(found.state_of(directory) == "note");
         CHECK_THAT(found.sentence_of(directory),
-                   Contains("/dev/pmem") && Contains("dax=always") && Contains("refused"));
+                   Contains("/dev/pmem") && Contains("dax=always") && Contains("refused") &&
+                       Contains("a lease is allowed (pinpin hold --lease)"));
         CHECK_THAT(found.mend_of(directory), Contains("mount -o dax=never"));
     }
     for (const json& one : found.findings) { // those without DAX
