@@ -52,8 +52,8 @@ public:
 
 private:
     // Waits for one of the awaited signals, and runs the errand meanwhile. Empty: the time is over.
-    std::optional<siginfo_t> next_signal(std::chrono::steady_clock::time_point end,
-                                         const errand& meanwhile) const;
+    [[nodiscard]] std::optional<siginfo_t> next_signal(std::chrono::steady_clock::time_point end,
+                                                       const errand& meanwhile) const;
 
     sigset_t awaited_{};
     sigset_t before_{};
