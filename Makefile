@@ -129,7 +129,7 @@ test: all user-asan user-tsan ## all tests; FILTER=... chooses among those in th
 	$(MAKE) test-guest
 	tests/summary
 
-guest_tests = --timeout 900 --add tests/guest/run:/longpin/run-tests --add tests/guest/peers:/longpin/peers \
+guest_tests = --timeout 1800 --add tests/guest/run:/longpin/run-tests --add tests/guest/peers:/longpin/peers \
 	--add uapi/netlink/longpin.yaml:/longpin/longpin.yaml \
 	$(foreach program,guest-tests caller-32 caller-64,--add build/user/tests/longpin-$(program):/longpin/bin/longpin-$(program))
 
