@@ -17,11 +17,12 @@
 #include <linux/falloc.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <random>
 #include <set>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
+#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <system_error>
 #include <thread>
@@ -151,9 +152,9 @@ public:
     /// Takes what blocks there are, but for a few: to look for the last one costs ext4 many commits
     /// of its journal.
     void take(std::uint64_t seed) {
-        struct statvfs status {};
-        REQUIRE(::fstatvfs(file_.get(), &status) == 0);
-        const std::size_t kept = reserved_blocks + 8;
+        struct statfs status {};
+        REQUIRE(::fstatfs(file_.get(), &status) == 0);
+        const std::size_t kept = status.f_type == EXT4_SUPER_MAGIC ? reserved_blocks + 8 : 0;
         const std::size_t there = status.f_bfree > kept ? status.f_bfree - kept : 0;
         const std::size_t pages = take_blocks(file_, 0, std::min(there, file_pages + slack_pages));
         if (pages == 0) {
