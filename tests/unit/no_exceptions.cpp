@@ -58,5 +58,17 @@ int use_without_exceptions(const std::string& path, std::span<std::byte> memory)
         return errno_of(unpinned.error());
     }
     const auto buffer = longpin::pinned_buffer::try_make(*device, memory.size());
-    return buffer ? 0 : errno_of(buffer.error());
+    if (!buffer) {
+        return errno_of(buffer.error());
+    }
+    longpin::result<longpin::device> own = longpin::device::try_open(path);
+    if (!own) {
+        return errno_of(own.error());
+    }
+    const auto cache = longpin::registration_cache::try_make(std::move(*own));
+    if (!cache) {
+        return errno_of(cache.error());
+    }
+    const auto registered = cache->try_get_writable(buffer->bytes());
+    return registered && registered->valid() ? 0 : errno_of(registered.error());
 }

@@ -71,7 +71,7 @@ int take_apart(std::span<const std::byte> bytes, std::span<lease_event>& buffer)
 int read_what_is_there(const detail::open_file& file, std::span<lease_event>& buffer) noexcept {
     const std::scoped_lock lock(file.reading());
     // A newer module may have longer records, and says EINVAL to a buffer that is shorter than one.
-    // Room for too many would lose those that do not fit into ours, so it grows little by little.
+    // Room for too many would lose those that do not fit into ours.
     std::array<std::byte, room> bytes; // NOLINT(cppcoreguidelines-pro-type-member-init): filled
     for (std::size_t record = sizeof(longpin_event); record <= bytes.size();) {
         const int ready = wait_for_events(file, 0);
@@ -93,7 +93,7 @@ int read_what_is_there(const detail::open_file& file, std::span<lease_event>& bu
             return 0;
         }
         if (errno == EINVAL) {
-            record += 8;
+            record *= 2; // in twice of what one did not fit into there are not two
         } else if (errno != EINTR) {
             return errno;
         }

@@ -51,9 +51,10 @@ bool is_limit(reason why) noexcept {
 
 } // namespace
 
-/// What a cache and its registrations share. The locks are making_ first, table_lock_ inside it.
-/// What ends is moved out of the table under its lock, and unpinned when that is free again: so
-/// every scope that locks has its list of ended entries around it.
+/// What a cache and its registrations share. The locks are making_ first, table_lock_ inside it,
+/// and inside that the one of who reads events (open_file::reading()). What ends is moved out of
+/// the table under its lock, and unpinned when that is free again: so every scope that locks has
+/// its list of ended entries around it.
 class registration_state : public std::enable_shared_from_this<registration_state> {
 public:
     using entries = registration_table::entries;

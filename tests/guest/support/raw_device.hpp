@@ -66,7 +66,8 @@ public:
 
     int repin(std::uint32_t handle, longpin_repin& answer, std::uint64_t offset = 0,
               std::uint64_t length = 0) const;
-    int let_go(std::uint32_t handle, std::uint64_t offset, std::uint64_t length) const;
+    [[nodiscard]] int let_go(std::uint32_t handle, std::uint64_t offset,
+                             std::uint64_t length) const;
 
     /// The events that are there now, in as many read()s as it takes.
     [[nodiscard]] std::vector<longpin_event> events() const;
