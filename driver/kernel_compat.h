@@ -245,6 +245,12 @@ static inline void longpin_get_pgmap_again(struct dev_pagemap *pgmap)
 #endif
 }
 
+/* Order of the compound page that a page, on which a reference is held, is part of. */
+static inline unsigned int longpin_page_order(const struct page *page)
+{
+	return compound_order(compound_head((struct page *)page));
+}
+
 static inline void longpin_eventfd_signal(struct eventfd_ctx *eventfd)
 {
 #ifdef LONGPIN_HAVE_EVENTFD_SIGNAL_ONE_ARG

@@ -78,6 +78,15 @@ int probe(struct mm_struct *mm, struct page **pages)
 #elif defined(PROBE_VM_FLAGS_MOD)		  /* 6.3 */
 	vm_flags_mod((struct vm_area_struct *)pages, VM_DONTCOPY, VM_MAYWRITE);
 	return 0;
+#elif defined(PROBE_LEAVES) /* 5.10, where get_user_pages has a fast variant */
+#if !defined(CONFIG_64BIT) || !(defined(CONFIG_HAVE_FAST_GUP) || defined(CONFIG_HAVE_GUP_FAST))
+#error
+#endif
+	pud_t *pud = pud_offset_lockless((p4d_t *)pages, *(p4d_t *)pages, 0);
+	pmd_t *pmd = pmd_offset_lockless(pud, *pud, 0);
+
+	return (pud_leaf(*pud) && pud_pfn(*pud) && pud_write(*pud)) ||
+	       (pmd_leaf(*pmd) && pmd_pfn(*pmd) && pmd_write(*pmd));
 #else
 #error "kernel_probes.sh names a probe that is not here"
 #endif

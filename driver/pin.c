@@ -318,6 +318,7 @@ u64 pinned_range_offset(const struct pinned_range *range, unsigned long page)
  * @may_sleep: between two chunks
  *
  * The holder is told under the lock, and so before anybody else finds that the pages are gone.
+ * Of a unit (see struct longpin_run) all goes; but if the holder lets go of a part, all stays.
  *
  * Return: pages that were given back. Those of the part that others are just giving back are gone
  * too then.
@@ -327,20 +328,20 @@ unsigned long pinned_range_revoke(struct pinned_range *range, unsigned long firs
 {
 	struct longpin_revoked revoked = { .next.at = first };
 	unsigned long from = ULONG_MAX, to = 0, pages = 0;
-	bool dirty = may_be_dirty(range);
+	bool inner = cause == LONGPIN_CAUSE_LET_GO, dirty = may_be_dirty(range);
 	bool more, announced;
 
 	do {
 		spin_lock(&range->lock);
 		revoked.pages = 0;
-		more = longpin_runs_revoke(&range->runs, end, dirty, &revoked);
+		more = longpin_runs_revoke(&range->runs, end, inner, dirty, &revoked);
 		announced = range->announced;
 		if (revoked.pages) {
 			pinned_range_changed(range);
 			from = min(from, revoked.first);
 			to = max(to, revoked.last + 1);
 			pages += revoked.pages;
-			/* There was no memory to leave what nobody asked for. */
+			/* The rest of a unit, or what there was no memory to leave. */
 			if (from < first || to > end)
 				cause = LONGPIN_CAUSE_INVALIDATE;
 			if (cause && announced)

@@ -41,6 +41,12 @@ static struct longpin_run_block *new_block(unsigned long room, gfp_t gfp)
 	return block;
 }
 
+/* A block that is to take what is behind a cut in another is to be as large as that one. */
+static void larger_next(struct longpin_runs *runs, unsigned long room)
+{
+	WRITE_ONCE(runs->next_room, max(runs->next_room, min(2 * room, BLOCK_ROOM_MAX)));
+}
+
 static void link_block(struct longpin_runs *runs, struct longpin_run_block *block,
 		       struct list_head *behind)
 {
@@ -74,12 +80,12 @@ int longpin_runs_init(struct longpin_runs *runs, unsigned long pages)
 	INIT_LIST_HEAD(&runs->blocks);
 	INIT_LIST_HEAD(&runs->spare);
 	runs->revision = 1;
+	larger_next(runs, BLOCK_ROOM_FIRST);
 	runs->total = pages;
 
 	block->used = 1;
 	block->pages = pages;
-	block->run[0].pfn = LONGPIN_GAP;
-	block->run[0].pages = pages;
+	block->run[0] = (struct longpin_run){ .pfn = LONGPIN_GAP, .pages = pages };
 	link_block(runs, block, &runs->blocks);
 	return 0;
 }
@@ -133,13 +139,38 @@ static struct longpin_run *run_before(const struct longpin_runs *runs,
 	return &(*block)->run[index - 1];
 }
 
-/* Pages from pages[0] on that are contiguous, and of one pagemap or of none. */
-static unsigned long stretch(struct page **pages, unsigned long nr)
+/* Pages in the unit. */
+static unsigned long unit(const struct longpin_run *run)
 {
+	return 1UL << run->order;
+}
+
+/* The first page that a run has of the unit that one of its pages is in. */
+static unsigned long unit_start(const struct longpin_run *run, unsigned long page)
+{
+	unsigned long pfn = ALIGN_DOWN(run->pfn + page, unit(run));
+
+	return pfn > run->pfn ? pfn - run->pfn : 0;
+}
+
+/* The page behind the last. */
+static unsigned long unit_end(const struct longpin_run *run, unsigned long page)
+{
+	unsigned long pfn = ALIGN(run->pfn + page + 1, unit(run));
+
+	return min(pfn, run->pfn + run->pages) - run->pfn;
+}
+
+/* Pages from the first on that are contiguous, and of one pagemap or of none. */
+static unsigned long stretch(const struct longpin_taken *taken)
+{
+	struct page **pages = taken->pages;
+	unsigned long i, nr = taken->nr;
 	unsigned long pfn = page_to_pfn(pages[0]);
 	bool device = is_zone_device_page(pages[0]);
-	unsigned long i;
 
+	if (taken->order)
+		return nr;
 	for (i = 1; i < nr; i++) {
 		if (page_to_pfn(pages[i]) != pfn + i)
 			break;
@@ -151,13 +182,17 @@ static unsigned long stretch(struct page **pages, unsigned long nr)
 	return i;
 }
 
-static bool continues(const struct longpin_run *run, struct page *page)
+/* Could pages from @page on, in units of that order, be in the run too? */
+static bool continues(const struct longpin_run *run, struct page *page, unsigned int order)
 {
+	unsigned long end = run->pfn + run->pages;
 	struct page *last;
 
-	if (is_gap(run) || run->pfn + run->pages != page_to_pfn(page))
+	if (is_gap(run) || end != page_to_pfn(page))
 		return false;
-	last = pfn_to_page(run->pfn + run->pages - 1);
+	if (run->order != order || !IS_ALIGNED(end, unit(run)))
+		return false;
+	last = pfn_to_page(end - 1);
 	if (is_zone_device_page(last) != is_zone_device_page(page))
 		return false;
 	return !is_zone_device_page(page) || longpin_page_pgmap(last) == longpin_page_pgmap(page);
@@ -166,28 +201,30 @@ static bool continues(const struct longpin_run *run, struct page *page)
 /**
  * longpin_runs_prepare - have blocks at hand for pages that are to be filled in
  * @runs: the list; its lock is not held
- * @pages: the pages
- * @nr: how many
+ * @taken: the pages
  *
  * Return: 0, -ENOMEM.
  */
-int longpin_runs_prepare(struct longpin_runs *runs, struct page **pages, unsigned long nr)
+int longpin_runs_prepare(struct longpin_runs *runs, const struct longpin_taken *taken)
 {
-	unsigned long done, needed = 0;
+	struct longpin_taken rest = *taken;
 	struct longpin_run_block *block;
+	unsigned long n, needed = 0;
 
 	if (runs->total <= BLOCK_ROOM_FIRST) /* the first block has room for whatever comes */
 		return 0;
-	for (done = 0; done < nr; done += stretch(pages + done, nr - done))
+	for (; rest.nr; rest.pages += n, rest.nr -= n) {
+		n = stretch(&rest);
 		needed++;
-	while (runs->spare_room < needed) {
-		/* One more for what is behind the gap. */
-		block = new_block(clamp(needed + 1, 2 * BLOCK_ROOM_FIRST, BLOCK_ROOM_MAX),
-				  GFP_KERNEL_ACCOUNT);
+	}
+	/* One more for what is behind the gap. */
+	while (runs->spare_room <= needed) {
+		block = new_block(READ_ONCE(runs->next_room), GFP_KERNEL_ACCOUNT);
 		if (!block)
 			return -ENOMEM;
 		list_add_tail(&block->node, &runs->spare);
 		runs->spare_room += block->room;
+		larger_next(runs, block->room);
 	}
 	return 0;
 }
@@ -209,20 +246,19 @@ void longpin_runs_drop_spare(struct longpin_runs *runs)
 
 /**
  * longpin_give_back - give back pages that were taken, and that no list holds
- * @pages: the pages, each held as struct longpin_run says
- * @nr: how many
+ * @taken: the pages
  *
  * Nothing was written to them yet, so they are not marked dirty. Doesn't sleep.
  */
-void longpin_give_back(struct page **pages, unsigned long nr)
+void longpin_give_back(const struct longpin_taken *taken)
 {
-	unsigned long i;
+	unsigned long i, references = taken->order ? 1 : taken->nr;
 
-	for (i = 0; i < nr; i++) {
-		if (is_zone_device_page(pages[i]))
-			put_page(pages[i]);
+	for (i = 0; i < references; i++) {
+		if (is_zone_device_page(taken->pages[i]))
+			put_page(taken->pages[i]);
 		else
-			longpin_unpin_range(pages[i], 1, false);
+			longpin_unpin_range(taken->pages[i], 1, false);
 	}
 }
 
@@ -285,6 +321,20 @@ static void changed(struct longpin_runs *runs, struct longpin_run_cursor *cursor
 	cursor->revision = ++runs->revision;
 }
 
+static struct longpin_run_block *take_spare(struct longpin_runs *runs, unsigned int room)
+{
+	struct longpin_run_block *block;
+
+	list_for_each_entry(block, &runs->spare, node) {
+		if (block->room >= room) {
+			list_del(&block->node);
+			runs->spare_room -= block->room;
+			return block;
+		}
+	}
+	return NULL;
+}
+
 /*
  * Move the runs from a place in a block on to a block of their own. The spare ones are only for
  * the one who fills gaps. False without memory.
@@ -292,20 +342,17 @@ static void changed(struct longpin_runs *runs, struct longpin_run_cursor *cursor
 static bool cut_block(struct longpin_runs *runs, struct longpin_run_block *block,
 		      unsigned int index, bool filling)
 {
-	struct longpin_run_block *fresh = NULL;
 	unsigned int i, tail = block->used - index;
+	struct longpin_run_block *fresh;
 
-	if (filling)
-		fresh = list_first_entry_or_null(&runs->spare, typeof(*fresh), node);
-	if (fresh && fresh->room > tail) {
-		list_del(&fresh->node);
-		runs->spare_room -= fresh->room;
-	} else {
+	fresh = filling ? take_spare(runs, tail) : NULL;
+	if (!fresh) {
 		/* Not charged to a memory cgroup: this may be anybody's process. */
 		fresh = new_block(min(2UL * block->room, BLOCK_ROOM_MAX),
 				  GFP_NOWAIT | __GFP_NOWARN);
 		if (!fresh)
 			return false;
+		larger_next(runs, fresh->room);
 	}
 	memcpy(fresh->run, &block->run[index], tail * sizeof(fresh->run[0]));
 	fresh->used = tail;
@@ -377,10 +424,12 @@ static void resize(struct longpin_run_block *block, struct longpin_run *run, lon
 static bool split(struct longpin_runs *runs, struct longpin_run_cursor *cursor, bool filling)
 {
 	struct longpin_run_cursor at = *cursor;
-	struct longpin_run head = { .pfn = run_at(cursor)->pfn, .pages = cursor->page };
+	struct longpin_run head = *run_at(cursor);
 
 	if (!cursor->page)
 		return true;
+	WARN_ON_ONCE(!is_gap(&head) && unit_start(&head, cursor->page) != cursor->page);
+	head.pages = cursor->page;
 	at.at -= head.pages;
 	at.page = 0;
 	if (!insert(runs, &at, &head, filling))
@@ -406,7 +455,8 @@ static void merge(struct longpin_runs *runs, struct longpin_run_cursor *cursor)
 	if (!next.block)
 		return;
 	if (is_gap(run) ? !is_gap(run_at(&next))
-			: is_gap(run_at(&next)) || !continues(run, pfn_to_page(run_at(&next)->pfn)))
+			: is_gap(run_at(&next)) || !continues(run, pfn_to_page(run_at(&next)->pfn),
+							      run_at(&next)->order))
 		return;
 	if (is_device(run))
 		put_dev_pagemap(longpin_page_pgmap(pfn_to_page(run->pfn)));
@@ -425,13 +475,13 @@ static void stale(struct longpin_runs *runs, struct longpin_run_cursor *cursor, 
 
 /* Put contiguous pages into the gap at the cursor, from its start on, and move the cursor on. */
 static int fill_stretch(struct longpin_runs *runs, struct longpin_run_cursor *cursor,
-			struct page *page, unsigned long nr)
+			struct page *page, unsigned long nr, unsigned int order)
 {
-	struct longpin_run fresh = { .pfn = page_to_pfn(page), .pages = nr };
+	struct longpin_run fresh = { .pfn = page_to_pfn(page), .pages = nr, .order = order };
 	struct longpin_run_block *block = cursor->block;
 	struct longpin_run *before = run_before(runs, &block, cursor->index);
 	struct longpin_run *gap = run_at(cursor);
-	bool all = gap->pages == nr, joins = before && continues(before, page);
+	bool all = gap->pages == nr, joins = before && continues(before, page, order);
 	unsigned long end = cursor->at + nr;
 
 	/* The caller holds the pagemap, which may be on its way out all the same. */
@@ -473,32 +523,33 @@ static int fill_stretch(struct longpin_runs *runs, struct longpin_run_cursor *cu
  * longpin_runs_fill - hand over pages that are held from now on
  * @runs: the list
  * @cursor: where they go: a gap that has room for them; behind them afterwards
- * @pages: the pages, in the order of their addresses, each held as struct longpin_run says; for
- *	ZONE_DEVICE pages the caller holds a reference on their pagemap, and keeps it
- * @nr: how many
+ * @taken: the pages; if they are ZONE_DEVICE pages, the caller holds a reference on their pagemap,
+ *	and keeps it
  *
  * Return: 0, -ENOMEM, or -ENODEV when the device is going away. On failure those pages
  * that the list did not take were given back: none is left with the caller.
  */
 int longpin_runs_fill(struct longpin_runs *runs, struct longpin_run_cursor *cursor,
-		      struct page **pages, unsigned long nr)
+		      const struct longpin_taken *taken)
 {
-	unsigned long done = 0, n;
+	struct longpin_taken rest = *taken;
+	unsigned long n;
 	int err = -EINVAL;
 
 	seek(runs, cursor);
 	if (WARN_ON_ONCE(!cursor->block || !is_gap(run_at(cursor)) ||
-			 run_at(cursor)->pages - cursor->page < nr))
+			 run_at(cursor)->pages - cursor->page < rest.nr))
 		goto out_give_back;
 	err = split(runs, cursor, true) ? 0 : -ENOMEM;
-	for (; !err && done < nr; done += n) {
-		n = stretch(pages + done, nr - done);
-		err = fill_stretch(runs, cursor, pages[done], n);
+	for (; !err && rest.nr; rest.pages += n, rest.nr -= n) {
+		n = stretch(&rest);
+		err = fill_stretch(runs, cursor, rest.pages[0], n, rest.order);
 		if (err)
 			break;
 	}
 out_give_back:
-	longpin_give_back(pages + done, nr - done);
+	if (rest.nr)
+		longpin_give_back(&rest);
 	return err;
 }
 
@@ -511,6 +562,7 @@ static void make_gap(struct longpin_runs *runs, struct longpin_run_cursor *curso
 	if (is_device(run))
 		put_dev_pagemap(longpin_page_pgmap(pfn_to_page(run->pfn)));
 	run->pfn = LONGPIN_GAP;
+	run->order = 0;
 	runs->runs--;
 	changed(runs, cursor);
 
@@ -521,30 +573,34 @@ static void make_gap(struct longpin_runs *runs, struct longpin_run_cursor *curso
 		step(runs, cursor);
 }
 
-/* Give pages of one run back, marked dirty without their lock where that must not sleep. */
-static void give_back_pages(unsigned long pfn, unsigned long nr, bool dirty, bool may_sleep)
+/* Give what a run holds back, marked dirty without the pages' lock where that must not sleep. */
+static void give_back_run(const struct longpin_run *run, bool dirty, bool may_sleep)
 {
-	bool device = is_zone_device_page(pfn_to_page(pfn));
-	unsigned long n, i;
+	/* No call spans two memory sections: up to a boundary, if not by the unit. */
+	unsigned long step = run->order ? unit(run) : RELEASE_CHUNK;
+	unsigned long pfn = run->pfn, end = pfn + run->pages, next, references, i;
+	bool device = is_device(run);
+	struct page *first;
 
-	for (; nr; pfn += n, nr -= n) {
-		/* Up to a boundary, so that no call spans two memory sections. */
-		n = min(nr, RELEASE_CHUNK - pfn % RELEASE_CHUNK);
+	for (; pfn < end; pfn = next) {
+		next = min(ALIGN(pfn + 1, step), end);
+		first = pfn_to_page(pfn);
+		references = run->order ? 1 : next - pfn;
 		if (device) {
 			/* DAX has no page cache to write back: no dirty mark. */
-			for (i = 0; i < n; i++)
-				put_page(pfn_to_page(pfn + i));
+			for (i = 0; i < references; i++)
+				put_page(first + i);
 		} else {
 			if (dirty && !may_sleep)
-				longpin_mark_dirty(pfn_to_page(pfn), n);
-			longpin_unpin_range(pfn_to_page(pfn), n, dirty && may_sleep);
+				longpin_mark_dirty(first, references);
+			longpin_unpin_range(first, references, dirty && may_sleep);
 		}
 		if (may_sleep)
 			cond_resched();
 	}
 }
 
-/* Turn up to @nr pages from the cursor on into a gap; the cursor is in a run. */
+/* Turn @nr pages from the cursor on into a gap: units of a run. */
 static unsigned long revoke_here(struct longpin_runs *runs, struct longpin_run_cursor *cursor,
 				 unsigned long nr, bool dirty, struct longpin_revoked *revoked)
 {
@@ -573,15 +629,44 @@ static unsigned long revoke_here(struct longpin_runs *runs, struct longpin_run_c
 	revoked->pages += nr;
 	revoked->last = cursor->at + nr - 1;
 	runs->pages -= nr;
-	give_back_pages(run->pfn, nr, dirty, false);
+	give_back_run(run, dirty, false);
 	make_gap(runs, cursor);
 	return nr;
+}
+
+/*
+ * Go on to the first unit of the cursor's run that is to be revoked, and return how many pages of
+ * the run are, from there on: those of all units that the pages up to @end touch, or if @inner
+ * those of the units that have no other page.
+ */
+static unsigned long find_units(struct longpin_run_cursor *cursor, unsigned long end, bool inner)
+{
+	const struct longpin_run *run = run_at(cursor);
+	unsigned long from = cursor->page, to = run->pages;
+	unsigned long start = unit_start(run, from);
+
+	to = min(to, from + (end - cursor->at));
+	if (!inner) {
+		from = start;
+		to = unit_end(run, to - 1);
+	} else {
+		if (start < from)
+			from = unit_end(run, from);
+		if (to < run->pages)
+			to = unit_start(run, to);
+	}
+	if (from >= to)
+		return 0;
+	cursor->at += from - cursor->page;
+	cursor->page = from;
+	return to - from;
 }
 
 /**
  * longpin_runs_revoke - give back what is held from a place on, a chunk of it
  * @runs: the list
  * @end: page to stop at
+ * @inner: of a unit that is only in part asked for: keep it, or else give back all of it
  * @dirty: mark ordinary pages dirty
  * @revoked: where to start, with no pages given back yet; tells what was done, and where to go on
  *
@@ -590,7 +675,7 @@ static unsigned long revoke_here(struct longpin_runs *runs, struct longpin_run_c
  *
  * Return: whether there may be more.
  */
-bool longpin_runs_revoke(struct longpin_runs *runs, unsigned long end, bool dirty,
+bool longpin_runs_revoke(struct longpin_runs *runs, unsigned long end, bool inner, bool dirty,
 			 struct longpin_revoked *revoked)
 {
 	struct longpin_run_cursor *cursor = &revoked->next;
@@ -598,13 +683,15 @@ bool longpin_runs_revoke(struct longpin_runs *runs, unsigned long end, bool dirt
 
 	seek(runs, cursor);
 	while (cursor->block && cursor->at < end) {
-		if (is_gap(run_at(cursor))) {
+		n = is_gap(run_at(cursor)) ? 0 : find_units(cursor, end, inner);
+		if (!n) {
 			step(runs, cursor);
 			continue;
 		}
 		if (!left)
 			return true;
-		n = min3(run_at(cursor)->pages - cursor->page, end - cursor->at, left);
+		if (n > left)
+			n = unit_end(run_at(cursor), cursor->page + left - 1) - cursor->page;
 		n = revoke_here(runs, cursor, n, dirty, revoked);
 		left -= min(left, n);
 	}
@@ -629,7 +716,7 @@ void longpin_runs_release(struct longpin_runs *runs, bool dirty)
 			if (is_gap(run))
 				continue;
 			pgmap = is_device(run) ? longpin_page_pgmap(pfn_to_page(run->pfn)) : NULL;
-			give_back_pages(run->pfn, run->pages, dirty, true);
+			give_back_run(run, dirty, true);
 			if (pgmap)
 				put_dev_pagemap(pgmap);
 		}

@@ -10,21 +10,44 @@ struct page;
 /* struct longpin_run.pfn of a gap */
 #define LONGPIN_GAP (~0UL)
 
+/* Bits for the order of a unit: up to 2^31 pages. */
+#define LONGPIN_ORDER_BITS 5
+
 /**
  * struct longpin_run - physically contiguous pages, all held, or a gap where none are
  * @pfn: the first page, or LONGPIN_GAP
  * @pages: how many
+ * @order: of the units that hold them
+ *
+ * One reference holds a unit: 2^order pages, aligned in physical memory, which the mapping has
+ * as one. It is on the first page that the run has of the unit; the first and the last unit of a
+ * run may be in it in part. Where a run ends inside a unit, no other run continues it. Single
+ * pages are units of order 0.
  *
  * A run never mixes ordinary pages with ZONE_DEVICE pages, nor pages of two pagemaps,
  * so its first page tells how all of it is held:
  *
- *   ordinary      a pin (FOLL_PIN) a page
- *   ZONE_DEVICE   a plain reference a page, and one reference for the whole run on the
+ *   ordinary      a pin (FOLL_PIN) a unit
+ *   ZONE_DEVICE   a plain reference a unit, and one reference for the whole run on the
  *                 pagemap, which keeps the device from being unbound
  */
 struct longpin_run {
 	unsigned long pfn;
-	unsigned long pages;
+	unsigned long pages : BITS_PER_LONG - LONGPIN_ORDER_BITS;
+	unsigned long order : LONGPIN_ORDER_BITS;
+};
+
+/**
+ * struct longpin_taken - pages that were taken, and that no run holds yet
+ * @pages: the pages in the order of their addresses, each held as struct longpin_run says; if
+ *	@order isn't 0, the first of contiguous pages of one unit
+ * @nr: how many
+ * @order: of the units that hold them
+ */
+struct longpin_taken {
+	struct page **pages;
+	unsigned long nr;
+	unsigned int order;
 };
 
 /**
@@ -48,6 +71,7 @@ struct longpin_run_block {
  * @blocks: struct longpin_run_block; together they cover the range of the pin
  * @spare: empty blocks, for those who fill gaps
  * @spare_room: runs that these have room for
+ * @next_room: runs that the next block is to have room for: no block has more
  * @total: pages in the range
  * @pages: pages held
  * @runs: runs, without the gaps
@@ -62,6 +86,7 @@ struct longpin_runs {
 	struct list_head blocks;
 	struct list_head spare;
 	unsigned long spare_room;
+	unsigned long next_room;
 	unsigned long total;
 	unsigned long pages;
 	unsigned long runs;
@@ -104,15 +129,15 @@ struct longpin_revoked {
 int longpin_runs_init(struct longpin_runs *runs, unsigned long pages);
 void longpin_runs_destroy(struct longpin_runs *runs);
 
-int longpin_runs_prepare(struct longpin_runs *runs, struct page **pages, unsigned long nr);
+int longpin_runs_prepare(struct longpin_runs *runs, const struct longpin_taken *taken);
 int longpin_runs_fill(struct longpin_runs *runs, struct longpin_run_cursor *cursor,
-		      struct page **pages, unsigned long nr);
+		      const struct longpin_taken *taken);
 void longpin_runs_drop_spare(struct longpin_runs *runs);
 
-bool longpin_runs_revoke(struct longpin_runs *runs, unsigned long end, bool dirty,
+bool longpin_runs_revoke(struct longpin_runs *runs, unsigned long end, bool inner, bool dirty,
 			 struct longpin_revoked *revoked);
 void longpin_runs_release(struct longpin_runs *runs, bool dirty);
-void longpin_give_back(struct page **pages, unsigned long nr);
+void longpin_give_back(const struct longpin_taken *taken);
 
 unsigned long longpin_runs_here(const struct longpin_runs *runs, struct longpin_run_cursor *cursor,
 				unsigned long *pfn);

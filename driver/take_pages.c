@@ -7,6 +7,11 @@
  * with 4 KiB pages) and where a mapping does. Between two chunks no lock is held, others may
  * run, and a fatal signal is seen.
  *
+ * Where the page tables map something larger than a page, one page of it is taken, and only then it
+ * is looked up whether the page is still mapped as a part of something larger: see unit.c. If so,
+ * the reference is for all of it, and no other is needed. If not, it was one page. So if the page
+ * tables change in between, pages are taken one by one.
+ *
  * Ordinary memory. The mapping is classified under the mmap lock, and its pages are then
  * taken without it by get_user_pages' fast long-term variant. Another thread may put
  * something else in its place in between, so what came is checked: get_user_pages refuses
@@ -47,6 +52,7 @@
 #include "refusal.h"
 #include "runs.h"
 #include "take_pages.h"
+#include "unit.h"
 
 /* Pages in a chunk at most: IRQs are off while the fast path walks them. */
 #define CHUNK_PAGES 512UL
@@ -121,30 +127,30 @@ static long try_again(struct taking *taking)
  * Hand pages that were taken over to the pin, if they are what is mapped now. Returns how many,
  * 0 to try again, or an errno. None is left with the caller.
  */
-static long hand_over(struct taking *taking, unsigned long nr)
+static long hand_over(struct taking *taking, const struct longpin_taken *taken)
 {
 	struct pinned_range *range = taking->range;
 	int err;
 
-	err = longpin_runs_prepare(&range->runs, taking->pages, nr);
+	err = longpin_runs_prepare(&range->runs, taken);
 	if (err) {
-		longpin_give_back(taking->pages, nr);
+		longpin_give_back(taken);
 		return err;
 	}
 	spin_lock(&range->lock);
 	if (range->lease && longpin_lease_lost(range->lease, taking->seq)) {
 		spin_unlock(&range->lock);
-		longpin_give_back(taking->pages, nr);
+		longpin_give_back(taken);
 		return try_again(taking);
 	}
-	err = longpin_runs_fill(&range->runs, &taking->cursor, taking->pages, nr);
+	err = longpin_runs_fill(&range->runs, &taking->cursor, taken);
 	pinned_range_changed(range);
 	spin_unlock(&range->lock);
 
 	if (err == -ENODEV)
 		return longpin_refuse_at(taking->why, -EFAULT, LONGPIN_REASON_DEVICE_GONE,
 					 taking->addr);
-	return err ? err : nr;
+	return err ? err : taken->nr;
 }
 
 /* LONGPIN_REASON_* against one of the pages, or LONGPIN_REASON_NONE. */
@@ -206,12 +212,45 @@ static void unpin(struct page **pages, long nr)
 		longpin_unpin_range(pages[i], 1, false);
 }
 
+/*
+ * How many of so many pages to take at once: one, if it may turn out to be part of a unit, else up
+ * to the end of the chunk.
+ */
+static unsigned long at_once(const struct taking *taking, unsigned long nr)
+{
+	if (nr > 1 && !longpin_is_mapped_by_page(current->mm, taking->addr))
+		return 1;
+	return min(nr, CHUNK_PAGES - (taking->addr >> PAGE_SHIFT) % CHUNK_PAGES);
+}
+
+/*
+ * What was taken, of pages of which so many are wanted: if it is one page, and the mapping has it
+ * as part of something larger, that.
+ */
+static struct longpin_taken what_came(const struct taking *taking, unsigned long got,
+				      unsigned long wanted)
+{
+	struct longpin_taken taken = { .pages = taking->pages, .nr = got };
+	unsigned long unit, pfn = page_to_pfn(taking->pages[0]);
+
+	if (got > 1 || wanted == 1)
+		return taken;
+	taken.order = longpin_unit_order(current->mm, taking->addr, taking->pages[0],
+					 taking->segment.gup_flags & FOLL_WRITE);
+	unit = 1UL << taken.order;
+	taken.nr = min(wanted, unit - pfn % unit);
+	return taken;
+}
+
 /* Returns the pages taken, 0 to try again, or an errno. */
 static long take_ordinary(struct taking *taking, unsigned long nr)
 {
-	long got = longpin_gup_longterm(taking->addr, nr, taking->segment.gup_flags, taking->pages);
+	struct longpin_taken taken;
 	u32 reason;
+	long got;
 
+	got = longpin_gup_longterm(taking->addr, at_once(taking, nr), taking->segment.gup_flags,
+				   taking->pages);
 	if (got <= 0)
 		return gup_refused(taking, got);
 
@@ -220,19 +259,22 @@ static long take_ordinary(struct taking *taking, unsigned long nr)
 		unpin(taking->pages, got);
 		return ask_again(taking, -EOPNOTSUPP, reason);
 	}
-	return hand_over(taking, got);
+	taken = what_came(taking, got, nr);
+	return hand_over(taking, &taken);
 }
 
 /*
  * Take references on the pages present at taking->addr that belong to one pagemap, and one
- * on the pagemap. Returns how many, 0 when none is present, or -ENODEV.
+ * on the pagemap. Returns how many pages, 0 when none is present, or -ENODEV.
  */
-static long take_present_dax(struct taking *taking, unsigned long nr, struct dev_pagemap **pgmap)
+static long take_present_dax(struct taking *taking, unsigned long nr, struct longpin_taken *taken,
+			     struct dev_pagemap **pgmap)
 {
 	long got, good = 0, i;
 
 	rcu_read_lock_sched();
-	got = longpin_gup_present(taking->addr, nr, for_writing(taking), taking->pages);
+	got = longpin_gup_present(taking->addr, at_once(taking, nr), for_writing(taking),
+				  taking->pages);
 	if (got && !is_zone_device_page(taking->pages[0])) {
 		/* Where a file on fs-DAX has a large hole it is the huge zero page. */
 		for (i = 0; i < got; i++)
@@ -247,7 +289,10 @@ static long take_present_dax(struct taking *taking, unsigned long nr, struct dev
 			put_page(taking->pages[i]);
 	}
 	rcu_read_unlock_sched();
-	return got && !good ? -ENODEV : good;
+	if (!good)
+		return got ? -ENODEV : 0;
+	*taken = what_came(taking, good, nr);
+	return taken->nr;
 }
 
 static bool is_dax(const struct taking *taking)
@@ -272,28 +317,31 @@ static long take_hole(struct taking *taking)
 }
 
 /*
- * What of the chunk is there, or one page of it that was brought in. *pgmap is set to the
- * pagemap of the pages, if they have one. Returns how many, 0 to try again, or an errno.
+ * What of the chunk is there, or what of it was brought in. *pgmap is set to the pagemap of the
+ * pages, if they have one. Returns how many, 0 to try again, or an errno.
  */
-static long take_dax_pages(struct taking *taking, unsigned long nr, struct dev_pagemap **pgmap)
+static long take_dax_pages(struct taking *taking, unsigned long nr, struct longpin_taken *taken,
+			   struct dev_pagemap **pgmap)
 {
 	long got;
 	int err;
 
 	*pgmap = NULL;
-	got = take_present_dax(taking, nr, pgmap);
+	got = take_present_dax(taking, nr, taken, pgmap);
 	if (!got) {
 		err = longpin_fault_in(current->mm, taking->addr, for_writing(taking));
 		if (err)
 			return longpin_refuse_at(taking->why, err == -ENOMEM ? -ENOMEM : -EFAULT,
 						 LONGPIN_REASON_FAULT, taking->addr);
-		got = take_present_dax(taking, nr, pgmap);
+		got = take_present_dax(taking, nr, taken, pgmap);
 	}
 	if (got < 0)
 		return longpin_refuse_at(taking->why, -EFAULT, LONGPIN_REASON_DEVICE_GONE,
 					 taking->addr);
-	if (!got && taking->segment.kind == LONGPIN_KIND_FSDAX)
+	if (!got && taking->segment.kind == LONGPIN_KIND_FSDAX) {
 		got = take_hole(taking);
+		*taken = (struct longpin_taken){ .pages = taking->pages, .nr = got };
+	}
 	return got;
 }
 
@@ -301,6 +349,7 @@ static long take_dax_pages(struct taking *taking, unsigned long nr, struct dev_p
 static long take_dax(struct taking *taking, unsigned long nr)
 {
 	struct mm_struct *mm = current->mm;
+	struct longpin_taken taken;
 	struct dev_pagemap *pgmap;
 	long got;
 	int err;
@@ -315,12 +364,12 @@ static long take_dax(struct taking *taking, unsigned long nr)
 	/* What was classified a moment ago may be shorter now, or something else. */
 	if (is_dax(taking)) {
 		nr = min(nr, (taking->segment.end - taking->addr) >> PAGE_SHIFT);
-		got = take_dax_pages(taking, nr, &pgmap);
+		got = take_dax_pages(taking, nr, &taken, &pgmap);
 	}
 	if (!got) {
 		got = try_again(taking);
 	} else if (got > 0) {
-		got = hand_over(taking, got);
+		got = hand_over(taking, &taken);
 		if (pgmap)
 			put_dev_pagemap(pgmap);
 	}
@@ -394,7 +443,6 @@ static int take_all(struct taking *taking)
 		if (err)
 			return err;
 
-		nr = min(nr, CHUNK_PAGES - (taking->addr >> PAGE_SHIFT) % CHUNK_PAGES);
 		nr = min(nr, (taking->segment.end - taking->addr) >> PAGE_SHIFT);
 		got = is_dax(taking) ? take_dax(taking, nr) : take_ordinary(taking, nr);
 		if (got < 0)

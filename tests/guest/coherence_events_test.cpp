@@ -2,7 +2,9 @@
 // What the kernel does to memory meanwhile parts no process from its pin: the page that the
 // mapping shows is the page that the pin holds, by its physical address and by its content.
 #include "support/child.hpp"
+#include "support/held.hpp"
 #include "support/mapping.hpp"
+#include "support/page_table.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -19,91 +21,11 @@ using namespace guest;
 
 namespace {
 
-/// The physical addresses behind the mappings of the process that makes the object, of
-/// /proc/self/pagemap.
-class page_table {
-public:
-    /// 0 if no page is present.
-    [[nodiscard]] std::uint64_t physical_address(const std::byte* address) const {
-        const auto number = reinterpret_cast<std::uintptr_t>(address) / page;
-        std::uint64_t entry = 0;
-        if (::pread(pagemap_.get(), &entry, sizeof(entry),
-                    static_cast<off_t>(number * sizeof(entry))) != sizeof(entry)) {
-            throw std::runtime_error("/proc/self/pagemap");
-        }
-        constexpr std::uint64_t present = 1ULL << 63U;
-        constexpr std::uint64_t frame = (1ULL << 55U) - 1;
-        return (entry & present) != 0 ? (entry & frame) * page : 0;
-    }
-
-private:
-    file pagemap_ = open_file("/proc/self/pagemap", O_RDONLY);
-};
-
-std::uint64_t physical_address(const std::byte* address) {
-    return page_table().physical_address(address);
-}
-
-/// A pin of a mapping, page-aligned, and all that has to be so afterwards.
-class held {
-public:
-    explicit held(const mapping& memory, std::uint32_t flags = LONGPIN_PIN_WRITE)
-        : handle_(device_.must_pin(memory.data(), memory.length(), flags)), flags_(flags) {}
-
-    /// The mapping at \p address shows the pages of the pin.
-    void check_coherent(std::byte* address) const {
-        const page_table table;
-        std::size_t apart = 0;
-        std::size_t length = 0;
-        for (const longpin_extent& extent : device_.extents(handle_)) {
-            for (std::size_t i = 0; i < extent.length; i += page) {
-                std::byte* const here = address + extent.offset + i;
-                *static_cast<volatile std::byte*>(here); // brought in, if it was not
-                apart += table.physical_address(here) != extent.phys + i ? 1U : 0U;
-            }
-            length += extent.length;
-        }
-        CHECK(apart == 0);
-
-        // And the content, both ways.
-        std::vector<std::byte> copy(length);
-        std::memset(address, ++round_, length);
-        REQUIRE(device_.read(handle_, 0, copy.data(), length) == 0);
-        CHECK(std::memcmp(copy.data(), address, length) == 0);
-        if ((flags_ & LONGPIN_PIN_WRITE) != 0) {
-            std::memset(copy.data(), ++round_, length);
-            REQUIRE(device_.write(handle_, 0, copy.data(), length) == 0);
-            CHECK(std::memcmp(copy.data(), address, length) == 0);
-        }
-    }
-
-private:
-    raw_device device_;
-    std::uint32_t handle_;
-    std::uint32_t flags_;
-    mutable unsigned char round_ = 0;
-};
-
 mapping small_pages(std::size_t length) {
     mapping memory = mapping::anonymous(length);
     REQUIRE(::madvise(memory.data(), length, MADV_NOHUGEPAGE) == 0);
     memory.fill();
     return memory;
-}
-
-/// Transparent huge pages, aligned, and really huge.
-mapping huge_pages(std::size_t length) {
-    mapping memory = mapping::anonymous(length + 2 * MiB);
-    const auto start = reinterpret_cast<std::uintptr_t>(memory.data());
-    const std::size_t before = (2 * MiB - start % (2 * MiB)) % (2 * MiB);
-    // Give back what is not aligned, so that the object is the aligned part alone.
-    mapping aligned = memory.keep(before, length);
-    REQUIRE(::madvise(aligned.data(), length, MADV_HUGEPAGE) == 0);
-    aligned.fill();
-    // One page structure for 2 MiB: the physical addresses are in one piece.
-    REQUIRE(physical_address(aligned.at(2 * MiB - page)) ==
-            physical_address(aligned.data()) + 2 * MiB - page);
-    return aligned;
 }
 
 /// Swap on compressed memory, for as long as the object lives.
@@ -279,7 +201,7 @@ TEST_CASE("coherence: merging of equal pages (KSM)") {
 }
 
 TEST_CASE("coherence: a huge page is split by a partial unmap and a partial protection") {
-    const mapping memory = huge_pages(4 * MiB);
+    const mapping memory = mapping::huge(4 * MiB);
     const raw_device device;
     const std::uint32_t handle = device.must_pin(memory.data(), MiB, LONGPIN_PIN_WRITE);
     const std::uint64_t pinned = device.extents(handle).at(0).phys;

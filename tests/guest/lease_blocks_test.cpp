@@ -100,9 +100,12 @@ void reserve_little(const file& member) {
 file fill_up(const std::string& directory) {
     file filler = temporary_file(directory, page);
     reserve_little(filler);
+    // What files had that are gone is free only then: XFS frees it in the background.
+    const file root = open_file(directory, O_RDONLY);
+    REQUIRE(::ioctl(root.get(), FIFREEZE, 0) == 0);
+    REQUIRE(::ioctl(root.get(), FITHAW, 0) == 0);
     std::size_t taken = 1;
     for (std::size_t more = 1; more > 0; taken += more) {
-        // What files had that are gone is free only then.
         REQUIRE(::syncfs(filler.get()) == 0);
         more = take_blocks(filler, taken, GiB / page);
     }

@@ -67,8 +67,9 @@ void check_coherent(const raw_device& device, std::uint32_t handle, const mappin
     }
 }
 
-void check_allowed(const raw_device& device, mapping memory, bool write, int protection,
+void check_allowed(const raw_device& device, const memory_backing& row, bool write,
                    std::uint32_t kind) {
+    mapping memory = row.map();
     constexpr std::size_t skipped = 100; // neither end is aligned
     const std::size_t length = memory.length() - 2 * skipped;
     const std::uint32_t flags = write ? LONGPIN_PIN_WRITE : 0;
@@ -88,9 +89,13 @@ void check_allowed(const raw_device& device, mapping memory, bool write, int pro
     CHECK(answer.out_pages == pages);
     CHECK(vm_pin() == memory.length());
     // References to device-DAX pages are not FOLL_PINs; that device is kept by its pagemap.
-    CHECK(pinned_pages() - held_before == (kind == LONGPIN_KIND_DEVDAX ? 0 : long(pages)));
+    if (kind == LONGPIN_KIND_DEVDAX) {
+        CHECK(pinned_pages() == held_before);
+    } else {
+        CHECK(pinned_pages() - held_before == long(memory.length() / row.unit));
+    }
 
-    check_coherent(device, answer.out_handle, memory, skipped, write, protection);
+    check_coherent(device, answer.out_handle, memory, skipped, write, row.protection);
 
     // The pages stay when the mapping goes.
     std::byte before[page];
@@ -128,12 +133,11 @@ void check_row(std::string_view name) {
     for (const bool write : {false, true}) {
         INFO((write ? "pin for writing" : "pin for reading"));
         const raw_device device;
-        mapping memory = row.map();
         const outcome wanted = expected(row.kind, write, row.protection);
         if (wanted.err) {
-            check_refused(device, memory, write, wanted);
+            check_refused(device, row.map(), write, wanted);
         } else {
-            check_allowed(device, std::move(memory), write, row.protection, wanted.kind);
+            check_allowed(device, row, write, wanted.kind);
         }
     }
 }

@@ -45,13 +45,6 @@ mapping map_small_pages() {
     return filled(std::move(memory));
 }
 
-mapping map_huge_pages() {
-    mapping memory = mapping::anonymous(8 * MiB);
-    must(::madvise(memory.data(), memory.length(), MADV_HUGEPAGE), "MADV_HUGEPAGE");
-    memory.fill();
-    return memory;
-}
-
 mapping map_read_only() {
     mapping memory = filled(mapping::anonymous(16 * page));
     memory.protect(PROT_READ);
@@ -114,17 +107,19 @@ constexpr memory_backing all[] = {
     {"anonymous, 4 KiB pages", anonymous, read_write, map_small_pages},
     {"anonymous, never touched", anonymous, read_write,
      [] { return mapping::anonymous(64 * page); }},
-    {"anonymous, huge pages", anonymous, read_write, map_huge_pages},
+    {"anonymous, huge pages", anonymous, read_write, [] { return mapping::huge(8 * MiB); },
+     2 * MiB},
     {"anonymous, read-only", anonymous, PROT_READ, map_read_only},
     {"shared anonymous", shmem, read_write,
      [] { return filled(mapping::shared_anonymous(64 * page)); }},
     {"memfd", shmem, read_write, map_memfd},
     {"tmpfs file, shared", shmem, read_write, [] { return map_file("/dev/shm", MAP_SHARED); }},
     {"hugetlb 2 MiB, private", hugetlb, read_write,
-     [] { return map_hugetlb(4 * MiB, huge_2m | MAP_PRIVATE); }},
+     [] { return map_hugetlb(4 * MiB, huge_2m | MAP_PRIVATE); }, 2 * MiB},
     {"hugetlb 2 MiB, shared", hugetlb, read_write,
-     [] { return map_hugetlb(4 * MiB, huge_2m | MAP_SHARED); }},
-    {"hugetlb 1 GiB", hugetlb, read_write, [] { return map_hugetlb(GiB, huge_1g | MAP_PRIVATE); }},
+     [] { return map_hugetlb(4 * MiB, huge_2m | MAP_SHARED); }, 2 * MiB},
+    {"hugetlb 1 GiB", hugetlb, read_write, [] { return map_hugetlb(GiB, huge_1g | MAP_PRIVATE); },
+     GiB},
     {"ext4 file, private", private_file, read_write,
      [] { return map_file(backing("ext4"), MAP_PRIVATE); }},
     {"XFS file, private", private_file, read_write,

@@ -31,6 +31,8 @@ struct memory_backing {
     /// New memory of that kind. What may be touched, and isn't wanted untouched, has the pattern
     /// of fill() in its first and last pages.
     mapping (*map)();
+    /// What of it one reference holds.
+    std::size_t unit = page;
 };
 
 std::span<const memory_backing> memory_backings();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "mapping.hpp"
 
+#include "page_table.hpp"
+
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -27,6 +29,30 @@ mapping mapping::anonymous(std::size_t length) {
 
 mapping mapping::shared_anonymous(std::size_t length) {
     return {length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS};
+}
+
+mapping mapping::huge(std::size_t length) {
+    constexpr std::size_t unit = 2 * MiB;
+    mapping memory = anonymous(length + unit);
+    const auto start = reinterpret_cast<std::uintptr_t>(memory.data());
+    mapping aligned = memory.keep((unit - start % unit) % unit, length);
+    if (::madvise(aligned.data(), length, MADV_HUGEPAGE) != 0) {
+        throw std::system_error(errno, std::generic_category(), "MADV_HUGEPAGE");
+    }
+    aligned.fill();
+    for (std::size_t at = 0; at < length; at += unit) {
+        if (!aligned.is_huge(at)) {
+            throw std::runtime_error("the kernel has no huge page");
+        }
+    }
+    return aligned;
+}
+
+bool mapping::is_huge(std::size_t offset) const {
+    const page_table table;
+    const std::uint64_t first = table.physical_address(at(offset));
+    return first % (2 * MiB) == 0 &&
+           table.physical_address(at(offset + 2 * MiB - page)) == first + 2 * MiB - page;
 }
 
 void mapping::fill(std::uint64_t seed) const {

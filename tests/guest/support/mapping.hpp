@@ -34,6 +34,10 @@ public:
     static mapping anonymous(std::size_t length);
     static mapping shared_anonymous(std::size_t length);
 
+    /// Transparent huge pages, filled, aligned, and really huge; throws if they are not. \p length
+    /// is a multiple of 2 MiB.
+    static mapping huge(std::size_t length);
+
     [[nodiscard]] std::byte* data() const { return address_; }
     [[nodiscard]] std::byte* at(std::size_t offset) const { return address_ + offset; }
     [[nodiscard]] std::size_t length() const { return length_; }
@@ -42,6 +46,9 @@ public:
     [[nodiscard]] T* as() const {
         return reinterpret_cast<T*>(address_);
     }
+
+    /// Whether the 2 MiB there, which is aligned, is one huge page, or part of a larger one.
+    [[nodiscard]] bool is_huge(std::size_t offset) const;
 
     /// Writes a pattern that tells every 8 bytes from every other.
     void fill(std::uint64_t seed = 1) const;
