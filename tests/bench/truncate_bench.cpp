@@ -59,15 +59,21 @@ std::uint64_t cost(const char* filesystem, const row& operation, bool lease) {
 
 void measure() {
     bench::check_clock();
+    struct filesystem {
+        const char* backing;
+        const char* name;
+    };
+    constexpr filesystem filesystems[] = {{"xfs_dax", "XFS, pages of 4 KiB"},
+                                          {"xfs_huge", "XFS, huge pages"},
+                                          {"ext4_dax", "ext4, huge pages"}};
     std::puts("| 16 MiB, mapped | file system | without a lease | leased | ratio |\n"
               "|:---|:---|---:|---:|---:|");
     for (const row& operation : rows) {
-        for (const char* const filesystem : guest::dax_filesystems) {
-            const auto plain = static_cast<double>(cost(filesystem, operation, false));
-            const auto leased = static_cast<double>(cost(filesystem, operation, true));
-            std::printf("| %s | %s | %.1f | %.1f | %.2f |\n", operation.name,
-                        filesystem[0] == 'x' ? "XFS" : "ext4", plain / pages, leased / pages,
-                        leased / plain);
+        for (const auto& [backing, name] : filesystems) {
+            const auto plain = static_cast<double>(cost(backing, operation, false));
+            const auto leased = static_cast<double>(cost(backing, operation, true));
+            std::printf("| %s | %s | %.1f | %.1f | %.2f |\n", operation.name, name, plain / pages,
+                        leased / pages, leased / plain);
             std::fflush(stdout);
         }
     }

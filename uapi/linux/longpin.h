@@ -10,7 +10,8 @@
  *             belongs to its context and is named by a handle, unique in it. It
  *             ends by LONGPIN_UNPIN or with its context, never by munmap(),
  *             execve() or the death of the process that made it.
- *   run       pages of a pin that are physically contiguous.
+ *   unit      what one reference holds: a huge page, where the mapping has it as one, or a page.
+ *   run       pages of a pin that are physically contiguous, and in units of one size.
  *   lease     a pin that the kernel may take back, page by page, when what is mapped
  *             there changes. See "Leases" below.
  *
@@ -101,13 +102,13 @@
  * What doesn't: mprotect() and fork(), except of anonymous huge pages, which they make the kernel
  * split, and of private hugetlb pages; fsync(), msync(), unlink() of a file that is mapped.
  *
- * Pages are taken back one by one, those that the kernel names: the rest of the pin stays. Where
- * a huge page is mapped, it may name all of it. Of a file on fs-DAX, ext4 and XFS name all that is
- * mapped, whatever part of it loses its blocks (seen on 6.1 and 6.12), and then wait for all of it:
- * so all of the file's pages go, and LONGPIN_REPIN gets those back that are still the file's. When
- * memory is short while a pin is cut in two, the physically contiguous run that the cut falls into
- * is taken back as a whole. LONGPIN_QUERY, LONGPIN_EXTENTS and LONGPIN_COPY know exactly what is
- * left, and LONGPIN_REPIN takes what is mapped now in place of what is gone.
+ * What is taken back are the units that the kernel names pages of: the rest of the pin stays. Of a
+ * huge page that is mapped as one, all goes that the pin has of it. Of a file on fs-DAX, ext4 and
+ * XFS name all that is mapped, whatever part of it loses its blocks (seen on 6.1 and 6.12), and
+ * then wait for all of it: so all of the file's pages go, and LONGPIN_REPIN gets those back that
+ * are still the file's. When memory is short while a pin is cut in two, the run that the cut falls
+ * into is taken back as a whole. LONGPIN_QUERY, LONGPIN_EXTENTS and LONGPIN_COPY know exactly what
+ * is left, and LONGPIN_REPIN takes what is mapped now in place of what is gone.
  *
  * What the holder writes through the pin to fs-DAX is in the file; but fsync() is not told of it,
  * and need not flush it from the processor's caches. A program that needs it there after a loss of
@@ -592,7 +593,8 @@ struct longpin_repin {
  * @out_pages: pages that were given back
  *
  * All pages that the part touches are given back, as if they had been revoked, but without an
- * event (but what had to go besides, for want of memory, is told). The answer to
+ * event (but what had to go besides, for want of memory, is told). Of a huge page that is held as
+ * one unit, all that the pin has of it has to be in the part, or it stays. The answer to
  * LONGPIN_EVENT_REVOKING when the device has been stopped there. The pin stays, even if it
  * holds nothing any more.
  *

@@ -142,6 +142,7 @@ public:
 
     /// Gives the pages of a lease that a part touches back, as if the kernel had taken them, but
     /// without an event: the answer to lease_event_type::revoking when nothing uses them any more.
+    /// A huge page that is held as one stays, unless all that the pin has of it is in the part.
     /// \param offset  first byte, counted from the start of the pin
     /// \param length  bytes; not 0
     /// \returns pages that were given back
