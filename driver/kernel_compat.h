@@ -225,6 +225,16 @@ static inline struct dev_pagemap *longpin_page_pgmap(struct page *page)
 #endif
 }
 
+/* Is it a page of file-system DAX? It is a ZONE_DEVICE page, and its pagemap is held. */
+static inline bool longpin_is_fs_dax(const struct page *page)
+{
+#ifdef LONGPIN_HAVE_INTERVAL_NOTIFIER
+	return longpin_page_pgmap((struct page *)page)->type == MEMORY_DEVICE_FS_DAX;
+#else
+	return false; /* and not wanted: there are no leases */
+#endif
+}
+
 /* A live reference on the pagemap of @pfn, or NULL when it has none or is going. */
 static inline struct dev_pagemap *longpin_get_dev_pagemap(unsigned long pfn)
 {

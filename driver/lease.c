@@ -15,8 +15,14 @@
  *
  * UNMAP has to revoke as everything else does: a truncate does not look for busy pages in files
  * that nobody maps, so a pin that outlived the mapping would see its blocks go to another
- * file. For the same reason a page counts as given back only when its reference is gone: that is
- * done under the pin's lock, so that a second callback, which finds nothing left, is not early.
+ * file.
+ *
+ * Of fs-DAX a lease keeps no references: the callback comes before a page goes, and whoever uses
+ * the page holds the pin's lock, which the callback takes. References would be harmful. A truncate
+ * that finds a reference of somebody's, be it ours for the moment in which we take a page, lets go
+ * of the file system's locks and sleeps until the page has none. Meanwhile the page can be
+ * mapped and taken again: by a lease with a reference, that nobody would ever revoke, since the
+ * one who would sleeps.
  *
  * A holder may ask for a grace. It is given where another program removes blocks of a file on
  * fs-DAX: the program waits, but for all holders that are in its way together not much longer than

@@ -114,6 +114,12 @@ static bool is_device(const struct longpin_run *run)
 	return !is_gap(run) && is_zone_device_page(pfn_to_page(run->pfn));
 }
 
+/* Do runs hold no reference on the page? */
+static bool is_unreferenced(const struct page *page)
+{
+	return is_zone_device_page(page) && longpin_is_fs_dax(page);
+}
+
 static struct longpin_run_block *prev_block(const struct longpin_runs *runs,
 					    struct longpin_run_block *block)
 {
@@ -548,7 +554,9 @@ int longpin_runs_fill(struct longpin_runs *runs, struct longpin_run_cursor *curs
 			break;
 	}
 out_give_back:
-	if (rest.nr)
+	if (is_unreferenced(taken->pages[0]))
+		longpin_give_back(taken);
+	else if (rest.nr)
 		longpin_give_back(&rest);
 	return err;
 }
@@ -582,6 +590,8 @@ static void give_back_run(const struct longpin_run *run, bool dirty, bool may_sl
 	bool device = is_device(run);
 	struct page *first;
 
+	if (is_unreferenced(pfn_to_page(pfn)))
+		return;
 	for (; pfn < end; pfn = next) {
 		next = min(ALIGN(pfn + 1, step), end);
 		first = pfn_to_page(pfn);

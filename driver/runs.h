@@ -28,8 +28,10 @@ struct page;
  * so its first page tells how all of it is held:
  *
  *   ordinary      a pin (FOLL_PIN) a unit
- *   ZONE_DEVICE   a plain reference a unit, and one reference for the whole run on the
+ *   device-DAX    a plain reference a unit, and one reference for the whole run on the
  *                 pagemap, which keeps the device from being unbound
+ *   fs-DAX        the reference on the pagemap alone: the pin is a lease, and is told before
+ *                 a page goes (see lease.c)
  */
 struct longpin_run {
 	unsigned long pfn;
@@ -39,8 +41,8 @@ struct longpin_run {
 
 /**
  * struct longpin_taken - pages that were taken, and that no run holds yet
- * @pages: the pages in the order of their addresses, each held as struct longpin_run says; if
- *	@order isn't 0, the first of contiguous pages of one unit
+ * @pages: the pages in the order of their addresses, each held as struct longpin_run says, but those
+ *	of fs-DAX as device-DAX; if @order isn't 0, the first of contiguous pages of one unit
  * @nr: how many
  * @order: of the units that hold them
  */

@@ -14,10 +14,12 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <functional>
 #include <linux/falloc.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
+#include <optional>
 #include <random>
 #include <set>
 #include <sys/ioctl.h>
@@ -113,36 +115,48 @@ file fill_up(const std::string& directory) {
     return filler;
 }
 
-/// Writes poison through a pin, here and there, until it is destroyed.
-class writer {
+/// A thread that does something over and over, for as long as the object lives.
+class repeated {
 public:
-    writer(const raw_device& device, const std::atomic<std::uint32_t>& handle)
-        : thread_([&] {
-              std::vector<std::uint64_t> bad(page / 8, poison);
-              std::minstd_rand random(1);
+    explicit repeated(std::function<void()> work)
+        : thread_([this, work = std::move(work)] {
               while (!stop_) {
-                  const std::size_t at = random() % file_pages;
-                  const int err = device.write(handle, at * page, bad.data(), page);
-                  writes_ += err == 0;
-                  stale_ += err == ESTALE;
+                  work();
               }
           }) {}
-    writer(const writer&) = delete;
-    writer& operator=(const writer&) = delete;
-    writer(writer&&) = delete;
-    writer& operator=(writer&&) = delete;
-    ~writer() {
+    repeated(const repeated&) = delete;
+    repeated& operator=(const repeated&) = delete;
+    repeated(repeated&&) = delete;
+    repeated& operator=(repeated&&) = delete;
+    ~repeated() {
         stop_ = true;
         thread_.join();
     }
+
+private:
+    std::atomic<bool> stop_ = false;
+    std::thread thread_;
+};
+
+/// Writes poison through a pin, here and there.
+class writer {
+public:
+    writer(const raw_device& device, const std::atomic<std::uint32_t>& handle)
+        : thread_([this, &device, &handle] {
+              const std::size_t at = random_() % file_pages;
+              const int err = device.write(handle, at * page, bad_.data(), page);
+              writes_ += err == 0;
+              stale_ += err == ESTALE;
+          }) {}
 
     [[nodiscard]] std::size_t writes() const { return writes_; }
     [[nodiscard]] std::size_t stale() const { return stale_; }
 
 private:
-    std::atomic<bool> stop_ = false;
+    std::vector<std::uint64_t> bad_ = std::vector<std::uint64_t>(page / 8, poison);
+    std::minstd_rand random_{1};
     std::atomic<std::size_t> writes_ = 0, stale_ = 0;
-    std::thread thread_;
+    repeated thread_; // the last: it uses the others
 };
 
 /// A file that takes what blocks there are, with a pattern, and looks whether it keeps it.
@@ -234,7 +248,11 @@ bool remove_blocks(const file& data, removal what, std::size_t first, std::size_
     return result == 0;
 }
 
-void prove(const std::string& filesystem, int rounds, unsigned int seed) {
+/// What is to take pages again behind a revocation.
+enum class repinner { none, another_thread };
+
+void prove(const std::string& filesystem, int rounds, unsigned int seed,
+           repinner other_thread = repinner::none) {
     INFO(filesystem << ", seed " << seed);
     const raw_device device;
     const dax_file data(filesystem, file_pages * page);
@@ -243,6 +261,14 @@ void prove(const std::string& filesystem, int rounds, unsigned int seed) {
     const std::atomic<std::uint32_t> handle =
         device.must_pin(data.memory.data(), file_pages * page, leased_write);
     const writer poisoner(device, handle);
+    std::optional<repeated> repinning;
+    if (other_thread == repinner::another_thread) {
+        repinning.emplace([&] {
+            longpin_repin answer{};
+            device.repin(handle, answer);
+            std::this_thread::yield();
+        });
+    }
 
     std::mt19937 random(seed);
     int removed = 0;
@@ -344,6 +370,14 @@ TEST_CASE("lease proof: on XFS no block of another file is ever written to") {
 
 TEST_CASE("lease proof: on ext4 no block of another file is ever written to") {
     prove("ext4_dax", 5000, 504);
+}
+
+TEST_CASE("lease proof: on XFS nor while another thread pins what was taken back") {
+    prove("xfs_dax", 300, 507, repinner::another_thread);
+}
+
+TEST_CASE("lease proof: on ext4 nor while another thread pins what was taken back") {
+    prove("ext4_dax", 300, 508, repinner::another_thread);
 }
 
 TEST_CASE("lease proof: on XFS nor when the pinner unmaps, forks, exits or is killed") {

@@ -82,7 +82,7 @@ void attack(const mapping& memory, std::size_t changed, const std::function<void
     int whole = 0;
     int split = 0;
     const disturbance disturber(disturb);
-    for (int round = 0; round < 2000 && (round < 200 || whole < 20 || split < 20); round++) {
+    for (int round = 0; round < 1000 && (round < 100 || whole < 20 || split < 20); round++) {
         // Half of the rounds begin with huge pages, as far as one can tell.
         for (int i = 0; round % 2 == 0 && i < 100 && !memory.is_huge(0); i++) {
             std::this_thread::yield();
