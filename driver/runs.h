@@ -41,8 +41,8 @@ struct longpin_run {
 
 /**
  * struct longpin_taken - pages that were taken, and that no run holds yet
- * @pages: the pages in the order of their addresses, each held as struct longpin_run says, but those
- *	of fs-DAX as device-DAX; if @order isn't 0, the first of contiguous pages of one unit
+ * @pages: the pages in the order of their addresses, each held as struct longpin_run says, but
+ *	fs-DAX as device-DAX; if @order isn't 0, the first of contiguous pages of one unit
  * @nr: how many
  * @order: of the units that hold them
  */
