@@ -55,14 +55,15 @@ kbuild = $(MAKE) $(jobs) -C $(kdir) M=$(CURDIR)/$(driver) W=1 LONGPIN_UAPI=$(CUR
 .PHONY: modules
 modules: $(driver)/longpin.ko ## the module alone; KDIR=... builds it for another kernel than the guest's
 
-define link_driver
-	mkdir -p $(driver)
-	find $(driver) -maxdepth 1 -type l -delete
-	ln -s $(CURDIR)/driver/* $(driver)/
+# $(call link,FROM,TO)
+define link
+	mkdir -p $(2)
+	find $(2) -maxdepth 1 -type l -delete
+	ln -s $(CURDIR)/$(1)/* $(2)/
 endef
 
 $(driver)/longpin.ko: $(sources) Makefile | deps
-	$(link_driver)
+	$(call link,driver,$(driver))
 	$(kbuild) modules
 	touch $@
 
@@ -147,6 +148,13 @@ bench: all ## boot guests and print what listing pins and revoking leases costs,
 	$(call bench,truncate,fsdax,pmem-setup all && modprobe longpin)
 	cat build/run/bench-{dump,truncate}-$(KERNEL)/output.log | tee build/bench-$(KERNEL).md
 
+# The benchmark's own module, a floor to compare with.
+floor := build/bench/$(KERNEL)
+$(floor)/longpin_floor.ko: $(wildcard tests/bench/floor/*) Makefile $(kernel) | deps
+	$(call link,tests/bench/floor,$(floor))
+	$(MAKE) $(jobs) -C $(CURDIR)/build/kernel/$(KERNEL)/headers M=$(CURDIR)/$(floor) W=1 modules
+	touch $@
+
 # $(call bench,NAME,LAYOUT,COMMANDS): run NAME's benchmark in a guest, behind these commands
 define bench
 	$(guest) --name bench-$(1)-$(KERNEL) --icount --memory 2G --nvdimm $(2) \
@@ -188,7 +196,7 @@ deps-lint:
 .PHONY: sparse
 sparse: driver := build/driver/$(KERNEL)-sparse
 sparse: $(kernel)
-	$(link_driver)
+	$(call link,driver,$(driver))
 	$(kbuild) C=2 CF=-Wsparse-error modules
 
 .PHONY: format

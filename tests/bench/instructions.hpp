@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <fstream>
 #include <stdexcept>
+#include <string>
 
 namespace bench {
 
@@ -15,6 +17,32 @@ std::uint64_t instructions(const Work& work) {
     work();
     return static_cast<std::uint64_t>(
         std::chrono::nanoseconds(std::chrono::steady_clock::now() - start).count());
+}
+
+/// Nanoseconds that the processor has slept since it was booted. The clock goes on meanwhile.
+inline std::uint64_t slept() {
+    std::ifstream timers("/proc/timer_list");
+    std::uint64_t sum = 0;
+    int found = 0;
+    for (std::string line; std::getline(timers, line);) {
+        if (line.find("idle_sleeptime") != std::string::npos ||
+            line.find("iowait_sleeptime") != std::string::npos) {
+            sum += std::stoull(line.substr(line.find(':') + 1));
+            found++;
+        }
+    }
+    if (found != 2) {
+        throw std::runtime_error("/proc/timer_list doesn't tell how long one processor slept");
+    }
+    return sum;
+}
+
+/// For work that waits for others, and they for time to pass.
+template <typename Work>
+std::uint64_t instructions_awake(const Work& work) {
+    const std::uint64_t before = slept();
+    const std::uint64_t spent = instructions(work);
+    return spent - (slept() - before);
 }
 
 /// Throws unless the clock counts instructions.

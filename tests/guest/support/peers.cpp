@@ -64,16 +64,24 @@ rdma_peer::rdma_peer()
     : device_(open_rdma_device(), ::ibv_close_device),
       domain_(allocate_domain(device_.get()), ::ibv_dealloc_pd) {}
 
-int rdma_peer::try_to_register(const mapping& memory, direction wanted) const {
+ibv_mr* rdma_peer::add_region(void* address, std::size_t length, direction wanted) const {
     const unsigned int flags =
         wanted == direction::write ? IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE : 0;
-    ibv_mr* const region = ::ibv_reg_mr(domain_.get(), memory.data(), memory.length(), flags);
-    if (region == nullptr) {
-        return errno;
-    }
+    return ::ibv_reg_mr(domain_.get(), address, length, flags);
+}
+
+void rdma_peer::remove_region(ibv_mr* region) {
     if (const int err = ::ibv_dereg_mr(region)) {
         throw std::system_error(err, std::generic_category(), "ibv_dereg_mr");
     }
+}
+
+int rdma_peer::try_to_register(const mapping& memory, direction wanted) const {
+    ibv_mr* const region = add_region(memory.data(), memory.length(), wanted);
+    if (region == nullptr) {
+        return errno;
+    }
+    remove_region(region);
     return 0;
 }
 
@@ -85,16 +93,26 @@ io_uring_peer::io_uring_peer() {
     }
 }
 
-int io_uring_peer::try_to_register(const mapping& memory) const {
-    const iovec buffer{memory.data(), memory.length()};
-    if (::syscall(SYS_io_uring_register, ring_.get(), IORING_REGISTER_BUFFERS, &buffer, 1) != 0) {
-        return errno;
-    }
-    // Closing the ring would give the pages back too, but some time later.
+int io_uring_peer::add_buffers(std::span<const iovec> buffers) const {
+    return ::syscall(SYS_io_uring_register, ring_.get(), IORING_REGISTER_BUFFERS, buffers.data(),
+                     buffers.size()) == 0
+               ? 0
+               : errno;
+}
+
+void io_uring_peer::remove_buffers() const {
     if (::syscall(SYS_io_uring_register, ring_.get(), IORING_UNREGISTER_BUFFERS, nullptr, 0) != 0) {
         fail("IORING_UNREGISTER_BUFFERS");
     }
-    return 0;
+}
+
+int io_uring_peer::try_to_register(const mapping& memory) const {
+    const iovec buffer{memory.data(), memory.length()};
+    const int err = add_buffers({&buffer, 1});
+    if (err == 0) {
+        remove_buffers();
+    }
+    return err;
 }
 
 // NOLINTBEGIN(cppcoreguidelines-pro-type-union-access): as the interface is

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
-// The kernel's other long-term pinners. Each registers a range as its own users do, and gives it
-// back before it answers.
+// The kernel's other long-term pinners. Each registers memory as its own users do.
 #pragma once
 
 #include "mapping.hpp"
 
 #include <memory>
+#include <span>
+#include <sys/uio.h>
 
 struct ibv_context;
+struct ibv_mr;
 struct ibv_pd;
 
 namespace guest {
@@ -27,7 +29,12 @@ class rdma_peer {
 public:
     rdma_peer();
 
-    /// ibv_reg_mr(3): 0 or the errno.
+    /// ibv_reg_mr(3): the region, or null and errno says why.
+    [[nodiscard]] ibv_mr* add_region(void* address, std::size_t length, direction wanted) const;
+
+    static void remove_region(ibv_mr* region);
+
+    /// Registers the memory and gives it back: 0 or the errno.
     [[nodiscard]] int try_to_register(const mapping& memory, direction wanted) const;
 
 private:
@@ -41,6 +48,13 @@ public:
     io_uring_peer();
 
     /// IORING_REGISTER_BUFFERS: 0 or the errno.
+    [[nodiscard]] int add_buffers(std::span<const iovec> buffers) const;
+
+    /// IORING_UNREGISTER_BUFFERS. Closing the ring would give the pages back too, but some time
+    /// later.
+    void remove_buffers() const;
+
+    /// Registers the memory and gives it back: 0 or the errno.
     [[nodiscard]] int try_to_register(const mapping& memory) const;
 
 private:

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// longpin and its peers under one name each, for benchmarks.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <sys/uio.h>
+
+namespace bench {
+
+class pinner {
+public:
+    pinner() = default;
+    pinner(const pinner&) = delete;
+    pinner& operator=(const pinner&) = delete;
+    pinner(pinner&&) = delete;
+    pinner& operator=(pinner&&) = delete;
+    virtual ~pinner() = default;
+
+    /// Each range is a registration of its own, for reading and writing. 0, or the errno of one
+    /// that was refused, and then none is held.
+    virtual int pin(std::span<const iovec> ranges) = 0;
+
+    /// Ends the registrations of the last pin().
+    virtual void unpin() = 0;
+};
+
+/// What is wanted of the pins.
+enum class promise {
+    longterm,
+    /// The kernel may take them back: a lease, and for the floor get_user_pages without
+    /// FOLL_LONGTERM. The peers have nothing of the kind.
+    revocable,
+};
+
+struct pinner_kind {
+    const char* name;
+    std::unique_ptr<pinner> (*make)(promise promised);
+};
+
+/// longpin first, then the floor that get_user_pages sets, then the peers (tests/guest/peers).
+std::span<const pinner_kind> pinner_kinds();
+
+inline constexpr const char* longpin_name = "longpin";
+inline constexpr const char* floor_name = "floor";
+
+} // namespace bench
