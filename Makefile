@@ -11,6 +11,7 @@ KERNEL ?= 6.1
 KDIR ?=
 PREFIX ?= /usr/local
 FILTER ?=
+BASE ?=
 V ?= 0
 export V
 # Read by the scripts in qemu/: ACCEL (auto, kvm, tcg) and DEPS (install, check).
@@ -142,25 +143,65 @@ test-guest: all
 	$(if $(FILTER),,tests/part scale-$(KERNEL) $(guest) --name scale-$(KERNEL) $(guest_tests) \
 		--memory 2G --nvdimm none -- /longpin/run-tests 'scale*')
 
-.PHONY: bench
-bench: all ## boot guests and print what listing pins and revoking leases costs, in instructions
-	$(call bench,dump,none,modprobe longpin)
-	$(call bench,truncate,fsdax,pmem-setup all && modprobe longpin)
-	cat build/run/bench-{dump,truncate}-$(KERNEL)/output.log | tee build/bench-$(KERNEL).md
+# ---- benchmarks
 
-# The benchmark's own module, a floor to compare with.
+# A module that shows the floor of what pinning costs.
 floor := build/bench/$(KERNEL)
 $(floor)/longpin_floor.ko: $(wildcard tests/bench/floor/*) Makefile $(kernel) | deps
 	$(call link,tests/bench/floor,$(floor))
 	$(MAKE) $(jobs) -C $(CURDIR)/build/kernel/$(KERNEL)/headers M=$(CURDIR)/$(floor) W=1 modules
 	touch $@
 
-# $(call bench,NAME,LAYOUT,COMMANDS): run NAME's benchmark in a guest, behind these commands
+.PHONY: bench-guest
+bench-guest: all $(floor)/longpin_floor.ko
+
+# NUMA balancing unmaps pages now and then, to see who uses them, and a pin has to map them again.
+bench_guest = $(guest) --append 'intel_iommu=on numa_balancing=disable' \
+	--module $(floor)/longpin_floor.ko --add tests/guest/peers:/longpin/peers \
+	$(foreach bench,pin thread dump truncate,--add build/user/tests/longpin-$(bench)-bench:/longpin/bin/longpin-$(bench)-bench)
+
+# $(call bench,NAME,OPTIONS,COMMANDS): run these commands in a guest
 define bench
-	$(guest) --name bench-$(1)-$(KERNEL) --icount --memory 2G --nvdimm $(2) \
-		--add build/user/tests/longpin-$(1)-bench:/longpin/bin/longpin-$(1)-bench -- \
-		sh -c '$(3) && longpin-$(1)-bench' >/dev/null || { cat build/run/bench-$(1)-$(KERNEL)/output.log; exit 1; }
+	$(bench_guest) --name bench-$(1)-$(KERNEL) $(2) -- sh -c '$(3)' >/dev/null || \
+		{ cat build/run/bench-$(1)-$(KERNEL)/output.log; exit 1; }
 endef
+
+.PHONY: bench
+bench: deps-bench ## boot guests and print what pins, listings and leases cost, in instructions
+	$(MAKE) bench-pin FILTER= >/dev/null
+	$(call bench,dump,--icount --memory 2G --nvdimm none,modprobe longpin && longpin-dump-bench)
+	$(call bench,truncate,--icount --memory 2G --nvdimm fsdax,pmem-setup all && modprobe longpin && longpin-truncate-bench)
+	cp build/run/bench-pin-$(KERNEL)/results build/bench-$(KERNEL).json
+	$(pin_report) tables build/bench-$(KERNEL).json >build/bench-pin-$(KERNEL).md
+	{ cat build/bench-pin-$(KERNEL).md && for name in dump truncate; do \
+		echo && cat build/run/bench-$$name-$(KERNEL)/output.log; done } >build/bench-$(KERNEL).md
+	$(pin_report) data build/bench-$(KERNEL).json >build/bench-$(KERNEL).data
+	gnuplot -e "data='build/bench-$(KERNEL).data'; output_file='build/bench-$(KERNEL).svg'; kernel='$(KERNEL)'" \
+		tests/bench/chart.gnuplot
+	cat build/bench-$(KERNEL).md
+
+.PHONY: bench-pin
+bench-pin: bench-guest ## only what pins cost; FILTER=... is a part of the names of memory
+	$(call bench,pin,--icount --memory 6G --nvdimm bench --device intel-iommu --device edu,pmem-setup all && \
+		modprobe longpin && modprobe longpin_floor && /longpin/peers rdma && /longpin/peers vfio && \
+		longpin-pin-bench --memory "$(FILTER)" >$$LONGPIN_TEST_RESULTS)
+	cat build/run/bench-pin-$(KERNEL)/output.log
+
+pin_report = build/user/tests/longpin-pin-report
+
+.PHONY: bench-compare
+bench-compare: user ## the last figures of make bench beside earlier ones: BASE=FILE, a copy of build/bench-KERNEL.json
+	$(if $(BASE),,$(error bench-compare needs BASE=FILE))
+	$(pin_report) compare $(BASE) build/bench-$(KERNEL).json
+
+.PHONY: bench-threads
+bench-threads: bench-guest ## boot a guest and print how pinning gains from threads
+	$(call bench,threads,--processors 4 --nvdimm none,modprobe longpin && modprobe longpin_floor && longpin-thread-bench)
+	tee build/bench-threads-$(KERNEL).md <build/run/bench-threads-$(KERNEL)/output.log
+
+.PHONY: deps-bench
+deps-bench:
+	qemu/deps build guest bench
 
 .PHONY: parity
 parity: all ## boot a guest and print what longpin, RDMA, io_uring and V4L2 accept, side by side
@@ -169,21 +210,25 @@ parity: all ## boot a guest and print what longpin, RDMA, io_uring and V4L2 acce
 	sed -n '/^| memory/,$$p' build/run/parity-$(KERNEL)/output.log | tee build/parity-$(KERNEL).md
 
 .PHONY: readme
-readme: parity ## put the table of make parity into README.md
-	sed -i -e '/^<!-- parity -->/,/^<!-- \/parity -->/{//!d}' -e '/^<!-- parity -->/r build/parity-$(KERNEL).md' README.md
+readme: parity bench ## put the tables of make parity, and those of make bench on pins, into README.md
+	$(call fill,parity,build/parity-$(KERNEL).md)
+	$(call fill,bench,build/bench-pin-$(KERNEL).md)
+
+# $(call fill,MARK,FILE): FILE between MARK's comments
+fill = sed -i -e '/^<!-- $(1) -->/,/^<!-- \/$(1) -->/{//!d}' -e '/^<!-- $(1) -->/r $(2)' README.md
 
 # ---- the source
 
 scripts = $(shell grep -rlE "^\#!/bin/(ba)?sh" qemu tests driver .ci)
 cxx := $(wildcard userlib/include/longpin/*.hpp userlib/*/*.[ch]pp tests/*/*.[ch]pp tests/guest/support/*.[ch]pp)
-c := $(wildcard driver/*.[ch] userlib/examples/*.c tests/unit/*.[ch] tests/guest/*.c)
+c := $(wildcard driver/*.[ch] userlib/examples/*.c tests/unit/*.[ch] tests/guest/*.c tests/bench/floor/*.[ch])
 
 .PHONY: lint
 lint: user deps-lint ## check style and find mistakes, without running anything
 	echo "  LINT    shellcheck, clang-format, checkpatch"
 	shellcheck -x -P SCRIPTDIR qemu/common qemu/guest/profile userlib/pinpin/completion.bash $(scripts)
 	clang-format --dry-run -Werror $(cxx) $(c)
-	qemu/checkpatch driver/*.[ch] uapi/linux/*.h
+	qemu/checkpatch driver/*.[ch] uapi/linux/*.h tests/bench/floor/*.[ch]
 	echo "  LINT    sparse"
 	$(MAKE) sparse
 	echo "  LINT    clang-tidy ($(words $(filter %.cpp,$(cxx))) files)"

@@ -47,10 +47,24 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(figures, kernel, pins, others)
 /// Throws if the file isn't there or isn't one of ours.
 figures read_figures(const std::filesystem::path& path);
 
-// What is pinned at a time, by the names that figures have.
+// The names that figures have: of memory,
+inline constexpr const char* small_pages = "anonymous 4 KiB";
+inline constexpr const char* thp = "THP";
+inline constexpr const char* hugetlb_2m = "hugetlb 2 MiB";
+inline constexpr const char* hugetlb_1g = "hugetlb 1 GiB";
+inline constexpr const char* device_dax = "device-DAX 2 MiB";
+inline constexpr const char* fs_dax = "fs-DAX (XFS), leased";
+
+// of what is pinned at a time,
 inline constexpr const char* some_pages = "64 MiB";
 inline constexpr const char* many_pages = "1 GiB";
 inline constexpr const char* one_page = "one page";
-inline constexpr const char* scattered_pages = "1024 separate pages";
+inline constexpr const char* separate_pages = "1024 separate pages";
+
+// and of pinners.
+inline constexpr const char* longpin_name = "longpin";
+inline constexpr const char* floor_name = "floor";
+inline constexpr const char* rdma_name = "RDMA";
+inline constexpr const char* io_uring_name = "io_uring";
 
 } // namespace bench

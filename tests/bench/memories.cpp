@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "memories.hpp"
 
+#include "figures.hpp"
+
 #include <cerrno>
 #include <fstream>
 #include <sstream>
@@ -86,16 +88,16 @@ mapping map_dax_file(std::size_t length) {
 constexpr memory_kind kinds[] = {
     {small_pages, promise::longterm,
      [](std::size_t length) { return map_anonymous(length, MADV_NOHUGEPAGE); }},
-    {"THP", promise::longterm,
+    {thp, promise::longterm,
      [](std::size_t length) { return map_anonymous(length, MADV_HUGEPAGE); }},
     {"shmem", promise::longterm, map_memfd},
-    {"hugetlb 2 MiB", promise::longterm,
+    {hugetlb_2m, promise::longterm,
      [](std::size_t length) { return map_hugetlb(length, 2 * MiB, 21 << MAP_HUGE_SHIFT); }},
-    {"hugetlb 1 GiB", promise::longterm,
+    {hugetlb_1g, promise::longterm,
      [](std::size_t length) { return map_hugetlb(length, GiB, 30 << MAP_HUGE_SHIFT); }},
-    {"device-DAX 2 MiB", promise::longterm,
+    {device_dax, promise::longterm,
      [](std::size_t length) { return populated(guest::map_devdax("devdax_2m", length)); }},
-    {"fs-DAX (XFS), leased", promise::revocable, map_dax_file},
+    {fs_dax, promise::revocable, map_dax_file},
 };
 // clang-format on
 

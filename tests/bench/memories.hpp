@@ -20,6 +20,4 @@ struct memory_kind {
 
 std::span<const memory_kind> memory_kinds();
 
-inline constexpr std::string_view small_pages = "anonymous 4 KiB";
-
 } // namespace bench

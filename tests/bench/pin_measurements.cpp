@@ -37,7 +37,7 @@ constexpr size_kind large_sizes[] = {
 };
 constexpr size_kind small_sizes[] = {
     {one_page, 1, guest::page, 0, 20},
-    {scattered_pages, 1024, guest::page, 2 * guest::page, 10},
+    {separate_pages, 1024, guest::page, 2 * guest::page, 10},
 };
 // clang-format on
 
@@ -48,8 +48,8 @@ struct {
 } constexpr recorded[] = {
     {small_pages, &small_sizes[0]},
     {small_pages, &large_sizes[0]},
-    {"THP", &large_sizes[0]},
-    {"device-DAX 2 MiB", &large_sizes[0]},
+    {thp, &large_sizes[0]},
+    {device_dax, &large_sizes[0]},
 };
 
 std::vector<iovec> ranges_of(const mapping& memory, const size_kind& size) {
@@ -63,8 +63,10 @@ std::vector<iovec> ranges_of(const mapping& memory, const size_kind& size) {
 /// Three digits after the point: figures are compared as they are written.
 double a_page(std::uint64_t instructions, const size_kind& size) {
     static const std::uint64_t clock = least_instructions([] {});
-    const auto pages = static_cast<double>(size.ranges * size.length / guest::page);
-    return std::round(static_cast<double>(instructions - clock) / pages * 1000) / 1000;
+    const std::size_t pages = size.ranges * size.length / guest::page;
+    return std::round(static_cast<double>(instructions - clock) / static_cast<double>(pages) *
+                      1000) /
+           1000;
 }
 
 /// Only memory that some driver or file system has to agree to can be refused, and only by a peer.

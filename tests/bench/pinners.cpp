@@ -3,6 +3,7 @@
 
 #include "../guest/support/lease.hpp"
 #include "../guest/support/peers.hpp"
+#include "figures.hpp"
 #include "floor/longpin_floor.h"
 #include "vfio_container.hpp"
 
@@ -11,6 +12,7 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 namespace bench {
@@ -58,23 +60,27 @@ private:
 class longpin_pinner final : public pinner_of_ranges<std::uint32_t> {
 public:
     explicit longpin_pinner(promise promised)
-        : flags_(promised == promise::revocable ? guest::leased_write : LONGPIN_PIN_WRITE) {}
+        : device_(std::make_shared<guest::raw_device>()),
+          flags_(promised == promise::revocable ? guest::leased_write : LONGPIN_PIN_WRITE) {}
+
+    explicit longpin_pinner(std::shared_ptr<const guest::raw_device> device)
+        : device_(std::move(device)), flags_(LONGPIN_PIN_WRITE) {}
 
 private:
     int pin_range(const iovec& range, std::uint32_t& handle) override {
         longpin_pin answer{};
-        const int err = device_.pin(range.iov_base, range.iov_len, flags_, answer);
+        const int err = device_->pin(range.iov_base, range.iov_len, flags_, answer);
         handle = answer.out_handle;
         return err;
     }
 
     void unpin_range(const std::uint32_t& handle) override {
-        if (const int err = device_.unpin(handle)) {
+        if (const int err = device_->unpin(handle)) {
             throw std::system_error(err, std::generic_category(), "LONGPIN_UNPIN");
         }
     }
 
-    guest::raw_device device_;
+    std::shared_ptr<const guest::raw_device> device_;
     std::uint32_t flags_;
 };
 
@@ -169,8 +175,8 @@ std::unique_ptr<pinner> make_promising(promise promised) {
 constexpr pinner_kind kinds[] = {
     {longpin_name, make_promising<longpin_pinner>},
     {floor_name, make_promising<floor_pinner>},
-    {"RDMA", make<rdma_pinner>},
-    {"io_uring", make<io_uring_pinner>},
+    {rdma_name, make<rdma_pinner>},
+    {io_uring_name, make<io_uring_pinner>},
     {"VFIO", make<vfio_pinner>},
     {"mlock", make<mlock_pinner>},
 };
@@ -179,6 +185,10 @@ constexpr pinner_kind kinds[] = {
 
 std::span<const pinner_kind> pinner_kinds() {
     return kinds;
+}
+
+std::unique_ptr<pinner> make_longpin(std::shared_ptr<const guest::raw_device> device) {
+    return std::make_unique<longpin_pinner>(std::move(device));
 }
 
 } // namespace bench

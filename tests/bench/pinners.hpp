@@ -2,6 +2,8 @@
 // longpin and its peers under one name each, for benchmarks.
 #pragma once
 
+#include "../guest/support/raw_device.hpp"
+
 #include <memory>
 #include <span>
 #include <sys/uio.h>
@@ -41,7 +43,7 @@ struct pinner_kind {
 /// longpin first, then the floor that get_user_pages sets, then the peers (tests/guest/peers).
 std::span<const pinner_kind> pinner_kinds();
 
-inline constexpr const char* longpin_name = "longpin";
-inline constexpr const char* floor_name = "floor";
+/// longpin's long-term pins, in a context that others use too.
+std::unique_ptr<pinner> make_longpin(std::shared_ptr<const guest::raw_device> device);
 
 } // namespace bench
