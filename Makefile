@@ -137,11 +137,13 @@ guest_tests = --timeout 1800 --add tests/guest/run:/longpin/run-tests --add test
 
 # A hundred processes with a hundred thousand pins have a guest of their own, of a size that people have.
 .PHONY: test-guest
-test-guest: all
+test-guest: bench-guest
 	tests/part guest-$(KERNEL) $(guest) --name test-$(KERNEL) $(guest_tests) -- \
 		/longpin/run-tests $(if $(FILTER),'$(FILTER)')
 	$(if $(FILTER),,tests/part scale-$(KERNEL) $(guest) --name scale-$(KERNEL) $(guest_tests) \
 		--memory 2G --nvdimm none -- /longpin/run-tests 'scale*')
+	$(if $(FILTER),,tests/part cost-$(KERNEL) $(bench_guest) --name cost-$(KERNEL) $(cost) \
+		--add $(recorded):/longpin/recorded.json -- sh -c '$(cost_setup) && longpin-pin-bench --check /longpin/recorded.json')
 
 # ---- benchmarks
 
@@ -198,6 +200,16 @@ bench-compare: user ## the last figures of make bench beside earlier ones: BASE=
 bench-threads: bench-guest ## boot a guest and print how pinning gains from threads
 	$(call bench,threads,--processors 4 --nvdimm none,modprobe longpin && modprobe longpin_floor && longpin-thread-bench)
 	tee build/bench-threads-$(KERNEL).md <build/run/bench-threads-$(KERNEL)/output.log
+
+# What make test compares the cost of pinning with.
+recorded = tests/bench/recorded-$(KERNEL).json
+cost = --icount --memory 2G --nvdimm bench
+cost_setup = echo devdax_2m=$$(pmem-setup namespace devdax_2m) >/run/longpin/backings && modprobe longpin
+
+.PHONY: bench-record
+bench-record: bench-guest ## record what pinning costs now, for make test to compare with
+	$(call bench,record,$(cost),$(cost_setup) && longpin-pin-bench --record >$$LONGPIN_TEST_RESULTS)
+	cp build/run/bench-record-$(KERNEL)/results $(recorded)
 
 .PHONY: deps-bench
 deps-bench:
