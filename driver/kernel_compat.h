@@ -159,6 +159,25 @@ static inline void longpin_unpin_range(struct page *first, unsigned long nr, boo
 #endif
 }
 
+/* The page that is @n pages behind in memory. */
+static inline struct page *longpin_nth_page(const struct page *page, unsigned long n)
+{
+#if defined(CONFIG_SPARSEMEM) && !defined(CONFIG_SPARSEMEM_VMEMMAP)
+	return pfn_to_page(page_to_pfn(page) + n);
+#else
+	return (struct page *)page + n;
+#endif
+}
+
+static inline unsigned long longpin_page_flags(const struct page *page)
+{
+#ifdef LONGPIN_HAVE_MEMDESC_FLAGS
+	return READ_ONCE(page->flags.f);
+#else
+	return READ_ONCE(page->flags);
+#endif
+}
+
 /* Mark pages dirty without their lock, as the kernel does while it unmaps them. */
 static inline void longpin_mark_dirty(struct page *first, unsigned long nr)
 {
@@ -166,9 +185,9 @@ static inline void longpin_mark_dirty(struct page *first, unsigned long nr)
 
 	for (i = 0; i < nr; i++) {
 #ifdef LONGPIN_HAVE_FOLIO
-		folio_mark_dirty(page_folio(nth_page(first, i)));
+		folio_mark_dirty(page_folio(longpin_nth_page(first, i)));
 #else
-		set_page_dirty(compound_head(nth_page(first, i)));
+		set_page_dirty(compound_head(longpin_nth_page(first, i)));
 #endif
 	}
 }
@@ -215,13 +234,13 @@ static inline int longpin_fault_in(struct mm_struct *mm, unsigned long addr, boo
 }
 
 /* The pagemap of a ZONE_DEVICE page on which a reference is held. */
-static inline struct dev_pagemap *longpin_page_pgmap(struct page *page)
+static inline struct dev_pagemap *longpin_page_pgmap(const struct page *page)
 {
 #ifdef LONGPIN_HAVE_PAGE_PGMAP
 	return page_pgmap(page);
 #else
 	/* In a tail page the field is part of compound_head. */
-	return compound_head(page)->pgmap;
+	return compound_head((struct page *)page)->pgmap;
 #endif
 }
 
@@ -229,7 +248,7 @@ static inline struct dev_pagemap *longpin_page_pgmap(struct page *page)
 static inline bool longpin_is_fs_dax(const struct page *page)
 {
 #ifdef LONGPIN_HAVE_INTERVAL_NOTIFIER
-	return longpin_page_pgmap((struct page *)page)->type == MEMORY_DEVICE_FS_DAX;
+	return longpin_page_pgmap(page)->type == MEMORY_DEVICE_FS_DAX;
 #else
 	return false; /* and not wanted: there are no leases */
 #endif

@@ -78,6 +78,8 @@ int probe(struct mm_struct *mm, struct page **pages)
 #elif defined(PROBE_VM_FLAGS_MOD)		  /* 6.3 */
 	vm_flags_mod((struct vm_area_struct *)pages, VM_DONTCOPY, VM_MAYWRITE);
 	return 0;
+#elif defined(PROBE_MEMDESC_FLAGS)		  /* 6.18 */
+	return pages[0]->flags.f != 0;
 #elif defined(PROBE_LEAVES) /* 5.10, where get_user_pages has a fast variant */
 #if !defined(CONFIG_64BIT) || !(defined(CONFIG_HAVE_FAST_GUP) || defined(CONFIG_HAVE_GUP_FAST))
 #error

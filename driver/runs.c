@@ -167,64 +167,97 @@ static unsigned long unit_end(const struct longpin_run *run, unsigned long page)
 	return min(pfn, run->pfn + run->pages) - run->pfn;
 }
 
-/* Pages from the first on that are contiguous, and of one pagemap or of none. */
-static unsigned long stretch(const struct longpin_taken *taken)
+/* Are ordinary pages, or pages of one pagemap. */
+static bool are_alike(const struct page *one, const struct page *other)
 {
-	struct page **pages = taken->pages;
-	unsigned long i, nr = taken->nr;
-	unsigned long pfn = page_to_pfn(pages[0]);
-	bool device = is_zone_device_page(pages[0]);
+	if (is_zone_device_page(one) != is_zone_device_page(other))
+		return false;
+	return !is_zone_device_page(one) || longpin_page_pgmap(one) == longpin_page_pgmap(other);
+}
 
-	if (taken->order)
-		return nr;
-	for (i = 1; i < nr; i++) {
-		if (page_to_pfn(pages[i]) != pfn + i)
-			break;
-		if (is_zone_device_page(pages[i]) != device)
-			break;
-		if (device && longpin_page_pgmap(pages[i]) != longpin_page_pgmap(pages[0]))
-			break;
+/* Pages that are looked at without looking whether they are the last. */
+#define SORT_STEP 8
+
+/*
+ * Pages from the first on that are contiguous; of their flags those stay in *flags that all have.
+ * This is what longpin itself does for each page, so it is written to be short.
+ */
+static unsigned long contiguous(struct page **pages, unsigned long nr, unsigned long *flags)
+{
+	const struct page *first = pages[0];
+	unsigned long all = *flags, i, j;
+
+	for (i = 0; i + SORT_STEP <= nr; i += SORT_STEP) {
+#pragma GCC unroll 8
+		for (j = 0; j < SORT_STEP; j++) {
+			if (pages[i + j] != longpin_nth_page(first, i + j)) {
+				*flags = all;
+				return i + j;
+			}
+			all &= longpin_page_flags(longpin_nth_page(first, i + j));
+		}
 	}
+	for (; i < nr && pages[i] == longpin_nth_page(first, i); i++)
+		all &= longpin_page_flags(pages[i]);
+	*flags = all;
 	return i;
 }
 
-/* Could pages from @page on, in units of that order, be in the run too? */
-static bool continues(const struct longpin_run *run, struct page *page, unsigned int order)
+/**
+ * longpin_sort_pages - make runs of pages
+ * @pages: the pages, in the order of their addresses, a reference on each; all within 2 MiB
+ * @nr: how many
+ * @taken: filled; its @runs have room for @nr
+ *
+ * Return: the page flags that all of them have; of a page that isn't the first of a huge page these
+ * mean nothing, and are taken for none of those that are defined for whole huge pages only.
+ */
+unsigned long longpin_sort_pages(struct page **pages, unsigned long nr, struct longpin_taken *taken)
+{
+	unsigned long flags = ~0UL, n;
+
+	taken->nr = 0;
+	taken->pages = nr;
+	for (; nr; pages += n, nr -= n) {
+		n = contiguous(pages, nr, &flags);
+		/* A pagemap has 2 MiB at least: what is alike at both ends is so in between. */
+		while (!are_alike(pages[0], pages[n - 1]))
+			n--;
+		taken->runs[taken->nr++] = (struct longpin_run){
+			.pfn = page_to_pfn(pages[0]),
+			.pages = n,
+		};
+	}
+	return flags;
+}
+
+/* Can both be one run? */
+static bool continues(const struct longpin_run *run, const struct longpin_run *next)
 {
 	unsigned long end = run->pfn + run->pages;
-	struct page *last;
 
-	if (is_gap(run) || end != page_to_pfn(page))
+	if (is_gap(run) || is_gap(next))
+		return is_gap(run) && is_gap(next);
+	if (end != next->pfn || run->order != next->order || !IS_ALIGNED(end, unit(run)))
 		return false;
-	if (run->order != order || !IS_ALIGNED(end, unit(run)))
-		return false;
-	last = pfn_to_page(end - 1);
-	if (is_zone_device_page(last) != is_zone_device_page(page))
-		return false;
-	return !is_zone_device_page(page) || longpin_page_pgmap(last) == longpin_page_pgmap(page);
+	return are_alike(pfn_to_page(end - 1), pfn_to_page(end));
 }
 
 /**
  * longpin_runs_prepare - have blocks at hand for pages that are to be filled in
  * @runs: the list; its lock is not held
- * @taken: the pages
+ * @nr: how many runs
  *
  * Return: 0, -ENOMEM.
  */
-int longpin_runs_prepare(struct longpin_runs *runs, const struct longpin_taken *taken)
+int longpin_runs_prepare(struct longpin_runs *runs, unsigned int nr)
 {
-	struct longpin_taken rest = *taken;
 	struct longpin_run_block *block;
-	unsigned long n, needed = 0;
 
 	if (runs->total <= BLOCK_ROOM_FIRST) /* the first block has room for whatever comes */
 		return 0;
-	for (; rest.nr; rest.pages += n, rest.nr -= n) {
-		n = stretch(&rest);
-		needed++;
-	}
 	/* One more for what is behind the gap. */
-	while (runs->spare_room <= needed) {
+	while (runs->spare_room <= nr) {
 		block = new_block(READ_ONCE(runs->next_room), GFP_KERNEL_ACCOUNT);
 		if (!block)
 			return -ENOMEM;
@@ -248,24 +281,6 @@ void longpin_runs_drop_spare(struct longpin_runs *runs)
 		kfree(block);
 	}
 	runs->spare_room = 0;
-}
-
-/**
- * longpin_give_back - give back pages that were taken, and that no list holds
- * @taken: the pages
- *
- * Nothing was written to them yet, so they are not marked dirty. Doesn't sleep.
- */
-void longpin_give_back(const struct longpin_taken *taken)
-{
-	unsigned long i, references = taken->order ? 1 : taken->nr;
-
-	for (i = 0; i < references; i++) {
-		if (is_zone_device_page(taken->pages[i]))
-			put_page(taken->pages[i]);
-		else
-			longpin_unpin_range(taken->pages[i], 1, false);
-	}
 }
 
 static struct longpin_run *run_at(const struct longpin_run_cursor *cursor)
@@ -370,34 +385,41 @@ static bool cut_block(struct longpin_runs *runs, struct longpin_run_block *block
 	return true;
 }
 
-/* Put a run before the one at the cursor, which is at its start and stays there. */
-static bool insert(struct longpin_runs *runs, struct longpin_run_cursor *cursor,
-		   const struct longpin_run *run, bool filling)
+/*
+ * Put runs before the one at the cursor, which is at its start and stays there: as many as there is
+ * room for, and one at least. Returns how many; 0 without memory.
+ */
+static unsigned int insert(struct longpin_runs *runs, struct longpin_run_cursor *cursor,
+			   const struct longpin_run *run, unsigned int nr, bool filling)
 {
 	struct longpin_run_block *block = cursor->block, *prev = prev_block(runs, block);
-	unsigned int index = cursor->index;
+	unsigned int i, index = cursor->index;
+	unsigned long pages = 0;
 
 	if (!index && prev && prev->used < prev->room) {
 		block = prev;
 		index = prev->used;
 	} else if (block->used == block->room) {
 		if (!cut_block(runs, block, index, filling))
-			return false;
+			return 0;
 		cursor->block = next_block(runs, block);
 		cursor->index = 0;
-	} else {
-		memmove(&block->run[index + 1], &block->run[index],
-			(block->used - index) * sizeof(block->run[0]));
-		cursor->index++;
 	}
-	block->run[index] = *run;
-	block->used++;
-	block->pages += run->pages;
-	cursor->at += run->pages;
-	if (!is_gap(run))
-		runs->runs++;
+	nr = min(nr, block->room - block->used);
+	memmove(&block->run[index + nr], &block->run[index],
+		(block->used - index) * sizeof(block->run[0]));
+	for (i = 0; i < nr; i++) {
+		block->run[index + i] = run[i];
+		pages += run[i].pages;
+		runs->runs += !is_gap(&run[i]);
+	}
+	block->used += nr;
+	block->pages += pages;
+	if (block == cursor->block)
+		cursor->index += nr;
+	cursor->at += pages;
 	changed(runs, cursor);
-	return true;
+	return nr;
 }
 
 /* Remove the run at the cursor, which is at its start; what it held is somebody else's now. */
@@ -438,7 +460,7 @@ static bool split(struct longpin_runs *runs, struct longpin_run_cursor *cursor, 
 	head.pages = cursor->page;
 	at.at -= head.pages;
 	at.page = 0;
-	if (!insert(runs, &at, &head, filling))
+	if (!insert(runs, &at, &head, 1, filling))
 		return false;
 	*cursor = at;
 	resize(cursor->block, run_at(cursor), -(long)head.pages);
@@ -458,11 +480,7 @@ static void merge(struct longpin_runs *runs, struct longpin_run_cursor *cursor)
 	unsigned long pages;
 
 	step(runs, &next);
-	if (!next.block)
-		return;
-	if (is_gap(run) ? !is_gap(run_at(&next))
-			: is_gap(run_at(&next)) || !continues(run, pfn_to_page(run_at(&next)->pfn),
-							      run_at(&next)->order))
+	if (!next.block || !continues(run, run_at(&next)))
 		return;
 	if (is_device(run))
 		put_dev_pagemap(longpin_page_pgmap(pfn_to_page(run->pfn)));
@@ -479,49 +497,120 @@ static void stale(struct longpin_runs *runs, struct longpin_run_cursor *cursor, 
 	cursor->revision = runs->revision - 1;
 }
 
-/* Put contiguous pages into the gap at the cursor, from its start on, and move the cursor on. */
-static int fill_stretch(struct longpin_runs *runs, struct longpin_run_cursor *cursor,
-			struct page *page, unsigned long nr, unsigned int order)
+/*
+ * Drop the references that hold a run, or held it until it was handed over. Pages are marked dirty
+ * without their lock where that must not sleep.
+ */
+static void drop_references(const struct longpin_run *run, bool dirty, bool may_sleep)
 {
-	struct longpin_run fresh = { .pfn = page_to_pfn(page), .pages = nr, .order = order };
+	/* No call spans two memory sections: up to a boundary, if not by the unit. */
+	unsigned long step = run->order ? unit(run) : RELEASE_CHUNK;
+	unsigned long pfn = run->pfn, end = pfn + run->pages, next, references, i;
+	bool device = is_device(run);
+	struct page *first;
+
+	for (; pfn < end; pfn = next) {
+		next = min(ALIGN(pfn + 1, step), end);
+		first = pfn_to_page(pfn);
+		references = run->order ? 1 : next - pfn;
+		if (device) {
+			/* DAX has no page cache to write back: no dirty mark. */
+			for (i = 0; i < references; i++)
+				put_page(first + i);
+		} else {
+			if (dirty && !may_sleep)
+				longpin_mark_dirty(first, references);
+			longpin_unpin_range(first, references, dirty && may_sleep);
+		}
+		if (may_sleep)
+			cond_resched();
+	}
+}
+
+/* Give what a run holds back, but for its reference on a pagemap. */
+static void give_back_run(const struct longpin_run *run, bool dirty, bool may_sleep)
+{
+	if (!is_unreferenced(pfn_to_page(run->pfn)))
+		drop_references(run, dirty, may_sleep);
+}
+
+/**
+ * longpin_give_back - give back pages that were taken, and that no list holds
+ * @taken: the pages
+ *
+ * Nothing was written to them yet, so they are not marked dirty. Doesn't sleep.
+ */
+void longpin_give_back(const struct longpin_taken *taken)
+{
+	unsigned int i;
+
+	for (i = 0; i < taken->nr; i++)
+		drop_references(&taken->runs[i], false, false);
+}
+
+/* The first of what is to be filled in is in the list, and no longer a part of the gap. */
+static void filled(struct longpin_runs *runs, struct longpin_run_cursor *gap,
+		   struct longpin_taken *rest, unsigned int nr)
+{
+	unsigned long pages = 0;
+
+	for (rest->nr -= nr; nr; nr--)
+		pages += rest->runs++->pages;
+	rest->pages -= pages;
+	runs->pages += pages;
+	resize(gap->block, run_at(gap), -(long)pages);
+}
+
+/* Once for each run. The caller holds one, too. */
+static void hold_pagemaps(const struct longpin_run *run, unsigned int nr)
+{
+	for (; nr; run++, nr--) {
+		if (is_device(run))
+			longpin_get_pgmap_again(longpin_page_pgmap(pfn_to_page(run->pfn)));
+	}
+}
+
+/* Fill the gap at the cursor, which is at its start; if all of it, the cursor is of no use then. */
+static int fill_gap(struct longpin_runs *runs, struct longpin_run_cursor *cursor,
+		    struct longpin_taken *rest)
+{
+	bool all = run_at(cursor)->pages == rest->pages;
 	struct longpin_run_block *block = cursor->block;
 	struct longpin_run *before = run_before(runs, &block, cursor->index);
-	struct longpin_run *gap = run_at(cursor);
-	bool all = gap->pages == nr, joins = before && continues(before, page, order);
-	unsigned long end = cursor->at + nr;
+	unsigned int nr;
 
-	/* The caller holds the pagemap, which may be on its way out all the same. */
-	if (!joins && is_device(&fresh) && !longpin_get_dev_pagemap(fresh.pfn))
-		return -ENODEV;
+	if (before && continues(before, rest->runs)) {
+		cursor->at += rest->runs->pages;
+		resize(block, before, rest->runs->pages);
+		filled(runs, cursor, rest, 1);
+		changed(runs, cursor);
+	}
+	/* If nothing is left of it, the last run takes the gap's place. */
+	while (rest->nr > all) {
+		nr = insert(runs, cursor, rest->runs, rest->nr - all, true);
+		if (!nr)
+			return -ENOMEM;
+		hold_pagemaps(rest->runs, nr);
+		filled(runs, cursor, rest, nr);
+	}
+	if (!all)
+		return 0;
 
-	if (joins) {
-		resize(block, before, nr);
-		cursor->at = end;
-	} else if (all) {
-		*gap = fresh;
+	if (rest->nr) {
+		hold_pagemaps(rest->runs, 1);
+		*run_at(cursor) = *rest->runs;
+		runs->pages += rest->pages;
 		runs->runs++;
-	} else if (!insert(runs, cursor, &fresh, true)) {
-		if (is_device(&fresh))
-			put_dev_pagemap(longpin_page_pgmap(page));
-		return -ENOMEM;
-	}
-	runs->pages += nr;
-	changed(runs, cursor);
-
-	if (!all) {
-		resize(cursor->block, run_at(cursor), -(long)nr);
+		rest->nr = 0;
+		changed(runs, cursor);
 	} else {
-		if (joins) {
-			resize(cursor->block, run_at(cursor), -(long)nr);
-			cut_out(runs, cursor);
-			stale(runs, cursor, end - 1);
-			seek(runs, cursor);
-			cursor->at -= cursor->page;
-			cursor->page = 0;
-		}
-		merge(runs, cursor);
-		stale(runs, cursor, end);
+		cut_out(runs, cursor);
+		stale(runs, cursor, cursor->at - 1);
+		seek(runs, cursor);
+		cursor->at -= cursor->page;
+		cursor->page = 0;
 	}
+	merge(runs, cursor);
 	return 0;
 }
 
@@ -532,29 +621,27 @@ static int fill_stretch(struct longpin_runs *runs, struct longpin_run_cursor *cu
  * @taken: the pages; if they are ZONE_DEVICE pages, the caller holds a reference on their pagemap,
  *	and keeps it
  *
- * Return: 0, -ENOMEM, or -ENODEV when the device is going away. On failure those pages
- * that the list did not take were given back: none is left with the caller.
+ * Return: 0, -ENOMEM. On failure those pages that the list did not take were given back: none is
+ * left with the caller.
  */
 int longpin_runs_fill(struct longpin_runs *runs, struct longpin_run_cursor *cursor,
 		      const struct longpin_taken *taken)
 {
+	unsigned long left, end = cursor->at + taken->pages;
 	struct longpin_taken rest = *taken;
-	unsigned long n;
 	int err = -EINVAL;
 
 	seek(runs, cursor);
 	if (WARN_ON_ONCE(!cursor->block || !is_gap(run_at(cursor)) ||
-			 run_at(cursor)->pages - cursor->page < rest.nr))
+			 run_at(cursor)->pages - cursor->page < taken->pages))
 		goto out_give_back;
-	err = split(runs, cursor, true) ? 0 : -ENOMEM;
-	for (; !err && rest.nr; rest.pages += n, rest.nr -= n) {
-		n = stretch(&rest);
-		err = fill_stretch(runs, cursor, rest.pages[0], n, rest.order);
-		if (err)
-			break;
-	}
+	left = run_at(cursor)->pages - cursor->page - taken->pages;
+	err = split(runs, cursor, true) ? fill_gap(runs, cursor, &rest) : -ENOMEM;
+	if (!err && !left)
+		stale(runs, cursor, end);
+
 out_give_back:
-	if (is_unreferenced(taken->pages[0]))
+	if (is_unreferenced(pfn_to_page(taken->runs[0].pfn)))
 		longpin_give_back(taken);
 	else if (rest.nr)
 		longpin_give_back(&rest);
@@ -579,35 +666,6 @@ static void make_gap(struct longpin_runs *runs, struct longpin_run_cursor *curso
 		merge(runs, cursor);
 	while (cursor->at < end)
 		step(runs, cursor);
-}
-
-/* Give what a run holds back, marked dirty without the pages' lock where that must not sleep. */
-static void give_back_run(const struct longpin_run *run, bool dirty, bool may_sleep)
-{
-	/* No call spans two memory sections: up to a boundary, if not by the unit. */
-	unsigned long step = run->order ? unit(run) : RELEASE_CHUNK;
-	unsigned long pfn = run->pfn, end = pfn + run->pages, next, references, i;
-	bool device = is_device(run);
-	struct page *first;
-
-	if (is_unreferenced(pfn_to_page(pfn)))
-		return;
-	for (; pfn < end; pfn = next) {
-		next = min(ALIGN(pfn + 1, step), end);
-		first = pfn_to_page(pfn);
-		references = run->order ? 1 : next - pfn;
-		if (device) {
-			/* DAX has no page cache to write back: no dirty mark. */
-			for (i = 0; i < references; i++)
-				put_page(first + i);
-		} else {
-			if (dirty && !may_sleep)
-				longpin_mark_dirty(first, references);
-			longpin_unpin_range(first, references, dirty && may_sleep);
-		}
-		if (may_sleep)
-			cond_resched();
-	}
 }
 
 /* Turn @nr pages from the cursor on into a gap: units of a run. */

@@ -40,16 +40,16 @@ struct longpin_run {
 };
 
 /**
- * struct longpin_taken - pages that were taken, and that no run holds yet
- * @pages: the pages in the order of their addresses, each held as struct longpin_run says, but
- *	fs-DAX as device-DAX; if @order isn't 0, the first of contiguous pages of one unit
- * @nr: how many
- * @order: of the units that hold them
+ * struct longpin_taken - pages that were taken, and that no list holds yet
+ * @runs: the pages in the order of their addresses, each held as struct longpin_run says, but
+ *	fs-DAX as device-DAX
+ * @nr: how many runs
+ * @pages: pages in them
  */
 struct longpin_taken {
-	struct page **pages;
-	unsigned long nr;
-	unsigned int order;
+	struct longpin_run *runs;
+	unsigned int nr;
+	unsigned long pages;
 };
 
 /**
@@ -131,7 +131,9 @@ struct longpin_revoked {
 int longpin_runs_init(struct longpin_runs *runs, unsigned long pages);
 void longpin_runs_destroy(struct longpin_runs *runs);
 
-int longpin_runs_prepare(struct longpin_runs *runs, const struct longpin_taken *taken);
+unsigned long longpin_sort_pages(struct page **pages, unsigned long nr,
+				 struct longpin_taken *taken);
+int longpin_runs_prepare(struct longpin_runs *runs, unsigned int nr);
 int longpin_runs_fill(struct longpin_runs *runs, struct longpin_run_cursor *cursor,
 		      const struct longpin_taken *taken);
 void longpin_runs_drop_spare(struct longpin_runs *runs);

@@ -72,6 +72,7 @@
  * @seq: of a lease, before @segment was looked up
  * @kinds: LONGPIN_KIND_* of what was taken
  * @pages: scratch, room for a chunk
+ * @runs: the same, for the runs that these are
  * @races: tries that failed where the mapping may have changed under us, since the last page
  * @walks: how often the walk began again
  * @why: filled on refusal
@@ -87,6 +88,7 @@ struct taking {
 	unsigned long seq;
 	u32 kinds;
 	struct page **pages;
+	struct longpin_run *runs;
 	unsigned int races;
 	unsigned int walks;
 	struct longpin_refusal *why;
@@ -132,7 +134,7 @@ static long hand_over(struct taking *taking, const struct longpin_taken *taken)
 	struct pinned_range *range = taking->range;
 	int err;
 
-	err = longpin_runs_prepare(&range->runs, taken);
+	err = longpin_runs_prepare(&range->runs, taken->nr);
 	if (err) {
 		longpin_give_back(taken);
 		return err;
@@ -147,21 +149,24 @@ static long hand_over(struct taking *taking, const struct longpin_taken *taken)
 	pinned_range_changed(range);
 	spin_unlock(&range->lock);
 
-	if (err == -ENODEV)
-		return longpin_refuse_at(taking->why, -EFAULT, LONGPIN_REASON_DEVICE_GONE,
-					 taking->addr);
-	return err ? err : taken->nr;
+	return err ? err : taken->pages;
 }
 
-/* LONGPIN_REASON_* against one of the pages, or LONGPIN_REASON_NONE. */
-static u32 objection(const struct taking *taking, unsigned long nr)
+/* LONGPIN_REASON_* against the pages that were taken, or LONGPIN_REASON_NONE. */
+static u32 objection(const struct taking *taking, const struct longpin_taken *taken,
+		     unsigned long flags)
 {
 	unsigned long i;
 
-	for (i = 0; i < nr; i++) {
-		if (is_zone_device_page(taking->pages[i]))
+	for (i = 0; i < taken->nr; i++) {
+		if (is_zone_device_page(pfn_to_page(taken->runs[i].pfn)))
 			return LONGPIN_REASON_DEVICE_PAGE;
-		if (for_writing(taking) && longpin_is_file_cache(taking->pages[i]))
+	}
+	/* Page cache of files is never swap-backed: mostly that is all there is to ask. */
+	if (!for_writing(taking) || flags & BIT(PG_swapbacked))
+		return LONGPIN_REASON_NONE;
+	for (i = 0; i < taken->pages; i++) {
+		if (longpin_is_file_cache(taking->pages[i]))
 			return LONGPIN_REASON_DIRTY_TRACKING;
 	}
 	return LONGPIN_REASON_NONE;
@@ -203,15 +208,6 @@ static int gup_refused(struct taking *taking, long got)
 	}
 }
 
-/* Give back what longpin_gup_longterm() or longpin_gup_one() took. */
-static void unpin(struct page **pages, long nr)
-{
-	long i;
-
-	for (i = 0; i < nr; i++)
-		longpin_unpin_range(pages[i], 1, false);
-}
-
 /*
  * How many of so many pages to take at once: one, if it may turn out to be part of a unit, else up
  * to the end of the chunk.
@@ -224,28 +220,28 @@ static unsigned long at_once(const struct taking *taking, unsigned long nr)
 }
 
 /*
- * What was taken, of pages of which so many are wanted: if it is one page, and the mapping has it
- * as part of something larger, that.
+ * If one page was taken of so many that are wanted, and the mapping has it as part of something
+ * larger, that was taken.
  */
-static struct longpin_taken what_came(const struct taking *taking, unsigned long got,
-				      unsigned long wanted)
+static void grow(const struct taking *taking, unsigned long wanted, struct longpin_taken *taken)
 {
-	struct longpin_taken taken = { .pages = taking->pages, .nr = got };
-	unsigned long unit, pfn = page_to_pfn(taking->pages[0]);
+	struct longpin_run *run = taken->runs;
+	unsigned long unit;
 
-	if (got > 1 || wanted == 1)
-		return taken;
-	taken.order = longpin_unit_order(current->mm, taking->addr, taking->pages[0],
-					 taking->segment.gup_flags & FOLL_WRITE);
-	unit = 1UL << taken.order;
-	taken.nr = min(wanted, unit - pfn % unit);
-	return taken;
+	if (taken->pages > 1 || wanted == 1)
+		return;
+	run->order = longpin_unit_order(current->mm, taking->addr, taking->pages[0],
+					taking->segment.gup_flags & FOLL_WRITE);
+	unit = 1UL << run->order;
+	run->pages = min(wanted, unit - run->pfn % unit);
+	taken->pages = run->pages;
 }
 
 /* Returns the pages taken, 0 to try again, or an errno. */
 static long take_ordinary(struct taking *taking, unsigned long nr)
 {
-	struct longpin_taken taken;
+	struct longpin_taken taken = { .runs = taking->runs };
+	unsigned long flags;
 	u32 reason;
 	long got;
 
@@ -254,12 +250,13 @@ static long take_ordinary(struct taking *taking, unsigned long nr)
 	if (got <= 0)
 		return gup_refused(taking, got);
 
-	reason = objection(taking, got);
+	flags = longpin_sort_pages(taking->pages, got, &taken);
+	reason = objection(taking, &taken, flags);
 	if (reason != LONGPIN_REASON_NONE) {
-		unpin(taking->pages, got);
+		longpin_give_back(&taken);
 		return ask_again(taking, -EOPNOTSUPP, reason);
 	}
-	taken = what_came(taking, got, nr);
+	grow(taking, nr, &taken);
 	return hand_over(taking, &taken);
 }
 
@@ -291,8 +288,9 @@ static long take_present_dax(struct taking *taking, unsigned long nr, struct lon
 	rcu_read_unlock_sched();
 	if (!good)
 		return got ? -ENODEV : 0;
-	*taken = what_came(taking, good, nr);
-	return taken->nr;
+	longpin_sort_pages(taking->pages, good, taken);
+	grow(taking, nr, taken);
+	return taken->pages;
 }
 
 static bool is_dax(const struct taking *taking)
@@ -304,15 +302,16 @@ static bool is_dax(const struct taking *taking)
  * A page that is there, but not one of the device's: where a file on fs-DAX has a hole, the zero
  * page is mapped for reading. Returns 1, or 0 if there is something else by now.
  */
-static long take_hole(struct taking *taking)
+static long take_hole(struct taking *taking, struct longpin_taken *taken)
 {
 	long got = longpin_gup_one(taking->addr, taking->segment.gup_flags, taking->pages);
 
 	if (got <= 0)
 		return 0;
+	longpin_sort_pages(taking->pages, got, taken);
 	if (!is_zone_device_page(taking->pages[0]))
 		return got;
-	unpin(taking->pages, got);
+	longpin_unpin_range(taking->pages[0], 1, false);
 	return 0;
 }
 
@@ -338,10 +337,8 @@ static long take_dax_pages(struct taking *taking, unsigned long nr, struct longp
 	if (got < 0)
 		return longpin_refuse_at(taking->why, -EFAULT, LONGPIN_REASON_DEVICE_GONE,
 					 taking->addr);
-	if (!got && taking->segment.kind == LONGPIN_KIND_FSDAX) {
-		got = take_hole(taking);
-		*taken = (struct longpin_taken){ .pages = taking->pages, .nr = got };
-	}
+	if (!got && taking->segment.kind == LONGPIN_KIND_FSDAX)
+		got = take_hole(taking, taken);
 	return got;
 }
 
@@ -349,7 +346,7 @@ static long take_dax_pages(struct taking *taking, unsigned long nr, struct longp
 static long take_dax(struct taking *taking, unsigned long nr)
 {
 	struct mm_struct *mm = current->mm;
-	struct longpin_taken taken;
+	struct longpin_taken taken = { .runs = taking->runs };
 	struct dev_pagemap *pgmap;
 	long got;
 	int err;
@@ -481,17 +478,19 @@ int longpin_take_pages(struct pinned_range *range, unsigned long first, unsigned
 		.addr = range->addr & PAGE_MASK,
 		.why = why,
 	};
+	unsigned long room;
 	int err;
 
 	if (segment)
 		taking.segment = *segment;
-	taking.pages =
-		kmalloc_array(min(end - first, CHUNK_PAGES), sizeof(*taking.pages), GFP_KERNEL);
-	if (!taking.pages)
+	room = min(end - first, CHUNK_PAGES);
+	taking.runs = kmalloc_array(room, sizeof(*taking.runs) + sizeof(*taking.pages), GFP_KERNEL);
+	if (!taking.runs)
 		return -ENOMEM;
+	taking.pages = (struct page **)(taking.runs + room);
 
 	err = take_all(&taking);
-	kfree(taking.pages);
+	kfree(taking.runs);
 	longpin_runs_drop_spare(&range->runs);
 
 	/* Whole pages were looked at; the request may start within the first. */
