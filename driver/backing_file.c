@@ -15,6 +15,9 @@
 /* Bytes in a path at most, so that a pin fits into one netlink message (see records.c). */
 #define PATH_BYTES 1000
 
+/* Most paths are shorter: these need no large buffer, which the kernel may clear before use. */
+#define SMALL_PATH 128
+
 /* The path of a file, in @buffer of PATH_MAX bytes; of one that is too long its end. */
 static const char *describe_path(struct file *file, char *buffer)
 {
@@ -44,14 +47,18 @@ static const char *describe_path(struct file *file, char *buffer)
 struct longpin_file *longpin_describe_file(struct vm_area_struct *vma, unsigned long addr)
 {
 	const struct inode *inode = longpin_file_inode(vma->vm_file);
-	char *buffer = kmalloc(PATH_MAX, GFP_KERNEL);
+	char small[SMALL_PATH], *large = NULL;
 	struct longpin_file *file;
 	const char *path;
 	size_t size;
 
-	if (!buffer)
-		return NULL;
-	path = describe_path(vma->vm_file, buffer);
+	path = d_path(longpin_file_path(vma->vm_file), small, sizeof(small));
+	if (IS_ERR(path)) {
+		large = kmalloc(PATH_MAX, GFP_KERNEL);
+		if (!large)
+			return NULL;
+		path = describe_path(vma->vm_file, large);
+	}
 	size = strlen(path) + 1;
 	file = kmalloc(sizeof(*file) + size, GFP_KERNEL_ACCOUNT);
 	if (file) {
@@ -60,6 +67,6 @@ struct longpin_file *longpin_describe_file(struct vm_area_struct *vma, unsigned 
 		file->offset = ((u64)vma->vm_pgoff << PAGE_SHIFT) + (addr - vma->vm_start);
 		memcpy(file->path, path, size);
 	}
-	kfree(buffer);
+	kfree(large);
 	return file;
 }

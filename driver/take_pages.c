@@ -57,6 +57,9 @@
 /* Pages in a chunk at most: IRQs are off while the fast path walks them. */
 #define CHUNK_PAGES 512UL
 
+/* Where a page or a few are taken at a time, there is room without an allocation. */
+#define FEW_PAGES 4UL
+
 /* How often a chunk is tried when its mapping may have changed under us. */
 #define RACES_MAX 16
 
@@ -71,8 +74,13 @@
  * @segment: the mapping there; looked up again when @addr reaches its end
  * @seq: of a lease, before @segment was looked up
  * @kinds: LONGPIN_KIND_* of what was taken
- * @pages: scratch, room for a chunk
+ * @in_units: the last that was taken was no single page
+ * @pgmap: the last pagemap that was met, with a reference; or NULL
+ * @pages: scratch, room for @room pages
  * @runs: the same, for the runs that these are
+ * @room: FEW_PAGES, or a chunk when it was needed
+ * @few_pages: @pages, at first
+ * @few_runs: @runs, at first
  * @races: tries that failed where the mapping may have changed under us, since the last page
  * @walks: how often the walk began again
  * @why: filled on refusal
@@ -87,8 +95,13 @@ struct taking {
 	struct memory_segment segment;
 	unsigned long seq;
 	u32 kinds;
+	bool in_units;
+	struct dev_pagemap *pgmap;
 	struct page **pages;
 	struct longpin_run *runs;
+	unsigned long room;
+	struct page *few_pages[FEW_PAGES];
+	struct longpin_run few_runs[FEW_PAGES];
 	unsigned int races;
 	unsigned int walks;
 	struct longpin_refusal *why;
@@ -146,7 +159,7 @@ static long hand_over(struct taking *taking, const struct longpin_taken *taken)
 		return try_again(taking);
 	}
 	err = longpin_runs_fill(&range->runs, &taking->cursor, taken);
-	pinned_range_changed(range);
+	/* What follows from it is brought up to date at the end: see next_gap(). */
 	spin_unlock(&range->lock);
 
 	return err ? err : taken->pages;
@@ -208,13 +221,31 @@ static int gup_refused(struct taking *taking, long got)
 	}
 }
 
+/* From now on a chunk of so many pages has room. */
+static int make_room(struct taking *taking, unsigned long nr)
+{
+	struct longpin_run *runs;
+	unsigned long room;
+
+	if (nr <= taking->room)
+		return 0;
+	room = min(taking->end - taking->first, CHUNK_PAGES);
+	runs = kmalloc_array(room, sizeof(*runs) + sizeof(struct page *), GFP_KERNEL);
+	if (!runs)
+		return -ENOMEM;
+	taking->runs = runs;
+	taking->pages = (struct page **)(runs + room);
+	taking->room = room;
+	return 0;
+}
+
 /*
  * How many of so many pages to take at once: one, if it may turn out to be part of a unit, else up
  * to the end of the chunk.
  */
 static unsigned long at_once(const struct taking *taking, unsigned long nr)
 {
-	if (nr > 1 && !longpin_is_mapped_by_page(current->mm, taking->addr))
+	if (nr > 1 && (taking->in_units || !longpin_is_mapped_by_page(current->mm, taking->addr)))
 		return 1;
 	return min(nr, CHUNK_PAGES - (taking->addr >> PAGE_SHIFT) % CHUNK_PAGES);
 }
@@ -223,30 +254,31 @@ static unsigned long at_once(const struct taking *taking, unsigned long nr)
  * If one page was taken of so many that are wanted, and the mapping has it as part of something
  * larger, that was taken.
  */
-static void grow(const struct taking *taking, unsigned long wanted, struct longpin_taken *taken)
+static void grow(struct taking *taking, unsigned long wanted, struct longpin_taken *taken)
 {
 	struct longpin_run *run = taken->runs;
 	unsigned long unit;
 
+	taking->in_units = false;
 	if (taken->pages > 1 || wanted == 1)
 		return;
 	run->order = longpin_unit_order(current->mm, taking->addr, taking->pages[0],
 					taking->segment.gup_flags & FOLL_WRITE);
+	taking->in_units = run->order > 0;
 	unit = 1UL << run->order;
 	run->pages = min(wanted, unit - run->pfn % unit);
 	taken->pages = run->pages;
 }
 
 /* Returns the pages taken, 0 to try again, or an errno. */
-static long take_ordinary(struct taking *taking, unsigned long nr)
+static long take_ordinary(struct taking *taking, unsigned long nr, unsigned long at_once)
 {
 	struct longpin_taken taken = { .runs = taking->runs };
 	unsigned long flags;
 	u32 reason;
 	long got;
 
-	got = longpin_gup_longterm(taking->addr, at_once(taking, nr), taking->segment.gup_flags,
-				   taking->pages);
+	got = longpin_gup_longterm(taking->addr, at_once, taking->segment.gup_flags, taking->pages);
 	if (got <= 0)
 		return gup_refused(taking, got);
 
@@ -260,35 +292,47 @@ static long take_ordinary(struct taking *taking, unsigned long nr)
 	return hand_over(taking, &taken);
 }
 
-/*
- * Take references on the pages present at taking->addr that belong to one pagemap, and one
- * on the pagemap. Returns how many pages, 0 when none is present, or -ENODEV.
- */
-static long take_present_dax(struct taking *taking, unsigned long nr, struct longpin_taken *taken,
-			     struct dev_pagemap **pgmap)
+/* Reference the pagemap of a page while its pages are taken. False if it is going. */
+static bool hold_pagemap(struct taking *taking, const struct page *page)
 {
+	if (taking->pgmap && taking->pgmap == longpin_page_pgmap(page))
+		return true;
+	if (taking->pgmap)
+		put_dev_pagemap(taking->pgmap);
+	taking->pgmap = longpin_get_dev_pagemap(page_to_pfn(page));
+	return taking->pgmap;
+}
+
+/*
+ * Take references on the pages present at taking->addr that belong to one pagemap, which is
+ * taking->pgmap then. Returns how many pages, 0 when none is present, or -ENODEV.
+ */
+static long take_present_dax(struct taking *taking, unsigned long nr, unsigned long at_once,
+			     struct longpin_taken *taken)
+{
+	struct page **pages = taking->pages;
 	long got, good = 0, i;
 
 	rcu_read_lock_sched();
-	got = longpin_gup_present(taking->addr, at_once(taking, nr), for_writing(taking),
-				  taking->pages);
-	if (got && !is_zone_device_page(taking->pages[0])) {
+	got = longpin_gup_present(taking->addr, at_once, for_writing(taking), pages);
+	if (got && !is_zone_device_page(pages[0])) {
 		/* Where a file on fs-DAX has a large hole it is the huge zero page. */
 		for (i = 0; i < got; i++)
-			put_page(taking->pages[i]);
+			put_page(pages[i]);
 		got = 0;
 	}
 	if (got) {
-		*pgmap = longpin_get_dev_pagemap(page_to_pfn(taking->pages[0]));
-		while (*pgmap && good < got && longpin_page_pgmap(taking->pages[good]) == *pgmap)
-			good++;
+		if (hold_pagemap(taking, pages[0])) {
+			while (good < got && longpin_page_pgmap(pages[good]) == taking->pgmap)
+				good++;
+		}
 		for (i = good; i < got; i++)
-			put_page(taking->pages[i]);
+			put_page(pages[i]);
 	}
 	rcu_read_unlock_sched();
 	if (!good)
 		return got ? -ENODEV : 0;
-	longpin_sort_pages(taking->pages, good, taken);
+	longpin_sort_pages(pages, good, taken);
 	grow(taking, nr, taken);
 	return taken->pages;
 }
@@ -316,23 +360,21 @@ static long take_hole(struct taking *taking, struct longpin_taken *taken)
 }
 
 /*
- * What of the chunk is there, or what of it was brought in. *pgmap is set to the pagemap of the
- * pages, if they have one. Returns how many, 0 to try again, or an errno.
+ * What of the chunk is there, or what of it was brought in. Returns how many pages, 0 to try again,
+ * or an errno.
  */
-static long take_dax_pages(struct taking *taking, unsigned long nr, struct longpin_taken *taken,
-			   struct dev_pagemap **pgmap)
+static long take_dax_pages(struct taking *taking, unsigned long nr, unsigned long at_once,
+			   struct longpin_taken *taken)
 {
-	long got;
+	long got = take_present_dax(taking, nr, at_once, taken);
 	int err;
 
-	*pgmap = NULL;
-	got = take_present_dax(taking, nr, taken, pgmap);
 	if (!got) {
 		err = longpin_fault_in(current->mm, taking->addr, for_writing(taking));
 		if (err)
 			return longpin_refuse_at(taking->why, err == -ENOMEM ? -ENOMEM : -EFAULT,
 						 LONGPIN_REASON_FAULT, taking->addr);
-		got = take_present_dax(taking, nr, taken, pgmap);
+		got = take_present_dax(taking, nr, at_once, taken);
 	}
 	if (got < 0)
 		return longpin_refuse_at(taking->why, -EFAULT, LONGPIN_REASON_DEVICE_GONE,
@@ -343,11 +385,10 @@ static long take_dax_pages(struct taking *taking, unsigned long nr, struct longp
 }
 
 /* Returns the pages taken, 0 to try again, or an errno. */
-static long take_dax(struct taking *taking, unsigned long nr)
+static long take_dax(struct taking *taking, unsigned long nr, unsigned long at_once)
 {
-	struct mm_struct *mm = current->mm;
 	struct longpin_taken taken = { .runs = taking->runs };
-	struct dev_pagemap *pgmap;
+	struct mm_struct *mm = current->mm;
 	long got;
 	int err;
 
@@ -361,15 +402,12 @@ static long take_dax(struct taking *taking, unsigned long nr)
 	/* What was classified a moment ago may be shorter now, or something else. */
 	if (is_dax(taking)) {
 		nr = min(nr, (taking->segment.end - taking->addr) >> PAGE_SHIFT);
-		got = take_dax_pages(taking, nr, &taken, &pgmap);
+		got = take_dax_pages(taking, nr, min(nr, at_once), &taken);
 	}
-	if (!got) {
+	if (!got)
 		got = try_again(taking);
-	} else if (got > 0) {
+	else if (got > 0)
 		got = hand_over(taking, &taken);
-		if (pgmap)
-			put_dev_pagemap(pgmap);
-	}
 out_unlock:
 	longpin_mmap_read_unlock(mm);
 	return got;
@@ -425,6 +463,17 @@ static int prepare_chunk(struct taking *taking)
 	return taking->addr < taking->segment.end ? 0 : look_up_segment(taking);
 }
 
+/* Returns the pages taken, 0 to try again, or an errno. */
+static long take_some(struct taking *taking, unsigned long nr)
+{
+	unsigned long chunk = at_once(taking, nr);
+	int err = make_room(taking, chunk);
+
+	if (err)
+		return err;
+	return is_dax(taking) ? take_dax(taking, nr, chunk) : take_ordinary(taking, nr, chunk);
+}
+
 static int take_all(struct taking *taking)
 {
 	unsigned long nr;
@@ -441,7 +490,7 @@ static int take_all(struct taking *taking)
 			return err;
 
 		nr = min(nr, (taking->segment.end - taking->addr) >> PAGE_SHIFT);
-		got = is_dax(taking) ? take_dax(taking, nr) : take_ordinary(taking, nr);
+		got = take_some(taking, nr);
 		if (got < 0)
 			return got;
 		if (got) {
@@ -474,23 +523,23 @@ int longpin_take_pages(struct pinned_range *range, unsigned long first, unsigned
 		.flags = range->flags,
 		.first = first,
 		.end = end,
+		.room = FEW_PAGES,
 		.cursor.at = first,
 		.addr = range->addr & PAGE_MASK,
 		.why = why,
 	};
-	unsigned long room;
 	int err;
 
 	if (segment)
 		taking.segment = *segment;
-	room = min(end - first, CHUNK_PAGES);
-	taking.runs = kmalloc_array(room, sizeof(*taking.runs) + sizeof(*taking.pages), GFP_KERNEL);
-	if (!taking.runs)
-		return -ENOMEM;
-	taking.pages = (struct page **)(taking.runs + room);
+	taking.pages = taking.few_pages;
+	taking.runs = taking.few_runs;
 
 	err = take_all(&taking);
-	kfree(taking.runs);
+	if (taking.pgmap)
+		put_dev_pagemap(taking.pgmap);
+	if (taking.runs != taking.few_runs)
+		kfree(taking.runs);
 	longpin_runs_drop_spare(&range->runs);
 
 	/* Whole pages were looked at; the request may start within the first. */
