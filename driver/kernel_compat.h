@@ -30,6 +30,10 @@
 #define untagged_addr(addr) (addr)
 #endif
 
+#ifndef data_race /* 5.8 */
+#define data_race(expr) (expr)
+#endif
+
 #ifndef DAXFS_MAGIC /* 5.1 in a header of its own */
 #define DAXFS_MAGIC 0x64646178
 #endif
@@ -172,9 +176,11 @@ static inline struct page *longpin_nth_page(const struct page *page, unsigned lo
 static inline unsigned long longpin_page_flags(const struct page *page)
 {
 #ifdef LONGPIN_HAVE_MEMDESC_FLAGS
-	return READ_ONCE(page->flags.f);
+	/* Other flags than those that are looked at may change meanwhile. */
+	return data_race(page->flags.f);
 #else
-	return READ_ONCE(page->flags);
+	/* Other flags than those that are looked at may change meanwhile. */
+	return data_race(page->flags);
 #endif
 }
 

@@ -170,9 +170,9 @@ static unsigned long unit_end(const struct longpin_run *run, unsigned long page)
 /* Are ordinary pages, or pages of one pagemap. */
 static bool are_alike(const struct page *one, const struct page *other)
 {
-	if (is_zone_device_page(one) != is_zone_device_page(other))
-		return false;
-	return !is_zone_device_page(one) || longpin_page_pgmap(one) == longpin_page_pgmap(other);
+	if (!is_zone_device_page(one))
+		return !is_zone_device_page(other);
+	return is_zone_device_page(other) && longpin_page_pgmap(one) == longpin_page_pgmap(other);
 }
 
 /* Pages that are looked at without looking whether they are the last. */
@@ -184,23 +184,25 @@ static bool are_alike(const struct page *one, const struct page *other)
  */
 static unsigned long contiguous(struct page **pages, unsigned long nr, unsigned long *flags)
 {
-	const struct page *first = pages[0];
-	unsigned long all = *flags, i, j;
+	const struct page *next = pages[0];
+	struct page **at = pages, **end = pages + nr;
+	unsigned long all = *flags;
+	int i;
 
-	for (i = 0; i + SORT_STEP <= nr; i += SORT_STEP) {
+	for (; end - at >= SORT_STEP; at += SORT_STEP, next = longpin_nth_page(next, SORT_STEP)) {
 #pragma GCC unroll 8
-		for (j = 0; j < SORT_STEP; j++) {
-			if (pages[i + j] != longpin_nth_page(first, i + j)) {
+		for (i = 0; i < SORT_STEP; i++) {
+			if (at[i] != longpin_nth_page(next, i)) {
 				*flags = all;
-				return i + j;
+				return at + i - pages;
 			}
-			all &= longpin_page_flags(longpin_nth_page(first, i + j));
+			all &= longpin_page_flags(longpin_nth_page(next, i));
 		}
 	}
-	for (; i < nr && pages[i] == longpin_nth_page(first, i); i++)
-		all &= longpin_page_flags(pages[i]);
+	for (; at < end && *at == next; at++, next = longpin_nth_page(next, 1))
+		all &= longpin_page_flags(next);
 	*flags = all;
-	return i;
+	return at - pages;
 }
 
 /**
@@ -218,11 +220,13 @@ unsigned long longpin_sort_pages(struct page **pages, unsigned long nr, struct l
 
 	taken->nr = 0;
 	taken->pages = nr;
+	taken->device = false;
 	for (; nr; pages += n, nr -= n) {
 		n = contiguous(pages, nr, &flags);
 		/* A pagemap has 2 MiB at least: what is alike at both ends is so in between. */
 		while (!are_alike(pages[0], pages[n - 1]))
 			n--;
+		taken->device |= is_zone_device_page(pages[0]);
 		taken->runs[taken->nr++] = (struct longpin_run){
 			.pfn = page_to_pfn(pages[0]),
 			.pages = n,
@@ -550,24 +554,22 @@ void longpin_give_back(const struct longpin_taken *taken)
 
 /* The first of what is to be filled in is in the list, and no longer a part of the gap. */
 static void filled(struct longpin_runs *runs, struct longpin_run_cursor *gap,
-		   struct longpin_taken *rest, unsigned int nr)
+		   struct longpin_taken *rest, unsigned int nr, unsigned long pages)
 {
-	unsigned long pages = 0;
-
-	for (rest->nr -= nr; nr; nr--)
-		pages += rest->runs++->pages;
+	rest->runs += nr;
+	rest->nr -= nr;
 	rest->pages -= pages;
 	runs->pages += pages;
 	resize(gap->block, run_at(gap), -(long)pages);
 }
 
-/* Once for each run. The caller holds one, too. */
+/* Once for each run. The caller holds one, too. All are on a device, or none. */
 static void hold_pagemaps(const struct longpin_run *run, unsigned int nr)
 {
-	for (; nr; run++, nr--) {
-		if (is_device(run))
-			longpin_get_pgmap_again(longpin_page_pgmap(pfn_to_page(run->pfn)));
-	}
+	if (!is_device(run))
+		return;
+	for (; nr; run++, nr--)
+		longpin_get_pgmap_again(longpin_page_pgmap(pfn_to_page(run->pfn)));
 }
 
 /* Fill the gap at the cursor, which is at its start; if all of it, the cursor is of no use then. */
@@ -577,21 +579,24 @@ static int fill_gap(struct longpin_runs *runs, struct longpin_run_cursor *cursor
 	bool all = run_at(cursor)->pages == rest->pages;
 	struct longpin_run_block *block = cursor->block;
 	struct longpin_run *before = run_before(runs, &block, cursor->index);
+	unsigned long pages, at;
 	unsigned int nr;
 
 	if (before && continues(before, rest->runs)) {
-		cursor->at += rest->runs->pages;
-		resize(block, before, rest->runs->pages);
-		filled(runs, cursor, rest, 1);
+		pages = rest->runs->pages;
+		cursor->at += pages;
+		resize(block, before, pages);
+		filled(runs, cursor, rest, 1, pages);
 		changed(runs, cursor);
 	}
 	/* If nothing is left of it, the last run takes the gap's place. */
 	while (rest->nr > all) {
+		at = cursor->at;
 		nr = insert(runs, cursor, rest->runs, rest->nr - all, true);
 		if (!nr)
 			return -ENOMEM;
 		hold_pagemaps(rest->runs, nr);
-		filled(runs, cursor, rest, nr);
+		filled(runs, cursor, rest, nr, cursor->at - at);
 	}
 	if (!all)
 		return 0;

@@ -44,11 +44,13 @@ struct longpin_run {
  * @runs: the pages in the order of their addresses, each held as struct longpin_run says, but
  *	fs-DAX as device-DAX
  * @nr: how many runs
+ * @device: are some of them ZONE_DEVICE pages?
  * @pages: pages in them
  */
 struct longpin_taken {
 	struct longpin_run *runs;
 	unsigned int nr;
+	bool device;
 	unsigned long pages;
 };
 

@@ -171,10 +171,8 @@ static u32 objection(const struct taking *taking, const struct longpin_taken *ta
 {
 	unsigned long i;
 
-	for (i = 0; i < taken->nr; i++) {
-		if (is_zone_device_page(pfn_to_page(taken->runs[i].pfn)))
-			return LONGPIN_REASON_DEVICE_PAGE;
-	}
+	if (taken->device)
+		return LONGPIN_REASON_DEVICE_PAGE;
 	/* Page cache of files is never swap-backed: mostly that is all there is to ask. */
 	if (!for_writing(taking) || flags & BIT(PG_swapbacked))
 		return LONGPIN_REASON_NONE;

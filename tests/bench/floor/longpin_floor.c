@@ -30,7 +30,8 @@ struct floor {
 static void floor_unpin(struct floor *floor, unsigned long nr)
 {
 	floor->count -= nr;
-	unpin_user_pages(floor->pages + floor->count, nr);
+	/* As whoever let a device write to them has to. */
+	unpin_user_pages_dirty_lock(floor->pages + floor->count, nr, true);
 }
 
 static long floor_pin(struct floor *floor, unsigned long addr, unsigned long nr,
