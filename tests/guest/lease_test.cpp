@@ -12,11 +12,17 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <ctime>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/loop.h>
 #include <poll.h>
+#include <stdexcept>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <thread>
 #include <unistd.h>
+#include <utility>
 
 using namespace guest;
 
@@ -656,13 +662,7 @@ TEST_CASE("lease: a grace lets the holder let go before another program's trunca
     const raw_device device;
     const module_parameter limit("max_grace_ms", "10000");
     const dax_file data("xfs_dax", 16 * page);
-    auto arguments = request<longpin_pin>();
-    arguments.flags = leased_write;
-    arguments.addr = reinterpret_cast<std::uintptr_t>(data.memory.data());
-    arguments.length = 16 * page;
-    arguments.grace_ms = 10000;
-    REQUIRE(device.call(LONGPIN_PIN, &arguments) == 0);
-    const std::uint32_t handle = arguments.out_handle;
+    const std::uint32_t handle = must_pin_with_grace(device, data.memory, 10000);
 
     const auto began = steady_clock::now();
     child truncater([&] { (void)!::ftruncate(data.descriptor.get(), 8 * page); });
@@ -693,12 +693,7 @@ TEST_CASE("lease: holders that don't answer delay a truncate by the bound, all t
     const dax_file data("ext4_dax", 16 * page);
     std::vector<raw_device> holders(6);
     for (const raw_device& device : holders) {
-        auto arguments = request<longpin_pin>();
-        arguments.flags = leased_write;
-        arguments.addr = reinterpret_cast<std::uintptr_t>(data.memory.data());
-        arguments.length = 16 * page;
-        arguments.grace_ms = 1000;
-        REQUIRE(device.call(LONGPIN_PIN, &arguments) == 0);
+        must_pin_with_grace(device, data.memory, 1000);
     }
     const auto began = steady_clock::now();
     child truncater([&] { (void)!::ftruncate(data.descriptor.get(), 0); });
@@ -718,12 +713,7 @@ TEST_CASE("lease: the holder's own truncate and munmap do not wait for its grace
     const raw_device device;
     const module_parameter limit("max_grace_ms", "60000");
     dax_file data("xfs_dax", 16 * page);
-    auto arguments = request<longpin_pin>();
-    arguments.flags = leased_write;
-    arguments.addr = reinterpret_cast<std::uintptr_t>(data.memory.data());
-    arguments.length = 16 * page;
-    arguments.grace_ms = 60000;
-    REQUIRE(device.call(LONGPIN_PIN, &arguments) == 0);
+    must_pin_with_grace(device, data.memory, 60000);
     const auto began = steady_clock::now();
     REQUIRE(::ftruncate(data.descriptor.get(), 8 * page) == 0);
     data.memory.unmap();
