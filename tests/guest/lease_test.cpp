@@ -400,6 +400,68 @@ TEST_CASE("lease: adjacent revocations come as one event, others in their order"
     CHECK(events[0].time <= events[1].time);
 }
 
+TEST_CASE("lease: an event has the cookie of its pin, and the time of its revocation") {
+    const auto now = [] {
+        timespec time{};
+        ::clock_gettime(CLOCK_BOOTTIME, &time);
+        return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 +
+               static_cast<std::uint64_t>(time.tv_nsec);
+    };
+    const raw_device device;
+    mapping memory = small_pages(page);
+    auto arguments = request<longpin_pin>();
+    arguments.flags = leased;
+    arguments.addr = reinterpret_cast<std::uintptr_t>(memory.data());
+    arguments.length = page;
+    arguments.cookie = 0xfedcba9876543210;
+    REQUIRE(device.call(LONGPIN_PIN, &arguments) == 0);
+    const std::uint64_t before = now();
+    memory.unmap();
+    const std::uint64_t after = now();
+    const longpin_event event = only_event(device);
+    CHECK(event.cookie == arguments.cookie);
+    CHECK(event.time >= before);
+    CHECK(event.time <= after);
+}
+
+TEST_CASE("lease: revocations side by side that differ in the pin or in the cause stay apart") {
+    const raw_device device;
+    const mapping memory = small_pages(4 * page);
+    const std::uint32_t first = device.must_pin(memory.data(), 2 * page, leased);
+    const std::uint32_t second = device.must_pin(memory.at(page), 3 * page, leased);
+    REQUIRE(::madvise(memory.data(), page, MADV_DONTNEED) == 0);       // page 0 of the first
+    REQUIRE(::madvise(memory.at(2 * page), page, MADV_DONTNEED) == 0); // page 1 of the second
+    memory.unmap_part(3 * page, page);
+    const auto events = device.events();
+    REQUIRE(events.size() == 3);
+    check_revoked(events[0], first, LONGPIN_CAUSE_INVALIDATE, 0, 1);
+    check_revoked(events[1], second, LONGPIN_CAUSE_INVALIDATE, 1, 1);
+    check_revoked(events[2], second, LONGPIN_CAUSE_UNMAP, 2, 1);
+}
+
+TEST_CASE("lease: a revocation is not joined to an event that is just being read") {
+    const raw_device device;
+    const file slow = temporary_file(backing("xfs_dax"), page);
+    const mapping memory = small_pages(4 * page);
+    const std::uint32_t handle = device.must_pin(memory.data(), 4 * page, leased);
+    REQUIRE(::madvise(memory.data(), page, MADV_DONTNEED) == 0);
+
+    frozen filesystem(slow);
+    child reader([&] {
+        const mapping buffer(page, PROT_READ | PROT_WRITE, MAP_SHARED, slow.get());
+        const ssize_t got = ::read(device.descriptor(), buffer.data(), page);
+        const auto* const event = buffer.as<longpin_event>();
+        if (got != sizeof(*event) || event->offset != 0 || event->length != page) {
+            throw std::runtime_error("not the one event that there was");
+        }
+    });
+    REQUIRE(falls_asleep(reader.pid()));
+    REQUIRE(::madvise(memory.at(page), page, MADV_DONTNEED) == 0);
+    filesystem.thaw();
+    CHECK(reader.wait());
+    check_revoked(only_event(device), handle, LONGPIN_CAUSE_INVALIDATE, 1, 1);
+}
+
 TEST_CASE("lease: a queue that overflows says how many events were lost, and goes on") {
     const raw_device device;
     constexpr std::size_t pages = 2 * 700;
@@ -420,6 +482,29 @@ TEST_CASE("lease: a queue that overflows says how many events were lost, and goe
 
     REQUIRE(::madvise(memory.at(page), page, MADV_DONTNEED) == 0);
     check_revoked(only_event(device), handle, LONGPIN_CAUSE_INVALIDATE, 1, 1);
+}
+
+TEST_CASE(
+    "lease: what is revoked after an overflow is lost too, until the number of those is read") {
+    const raw_device device;
+    constexpr std::size_t pages = 2 * 516;
+    const mapping memory = small_pages(pages * page);
+    const std::uint32_t handle = device.must_pin(memory.data(), pages * page, leased);
+    const auto revoke = [&](std::size_t i) {
+        REQUIRE(::madvise(memory.at(i * page), page, MADV_DONTNEED) == 0);
+    };
+    for (std::size_t i = 0; i < 514; i++) {
+        revoke(2 * i);
+    }
+    longpin_event oldest[2];
+    REQUIRE(::read(device.descriptor(), oldest, sizeof(oldest)) == sizeof(oldest));
+    revoke(2 * 511 + 1); // beside the last that got in
+    revoke(2 * 515);
+    const auto events = device.events();
+    REQUIRE(events.size() == 511);
+    check_revoked(events[509], handle, LONGPIN_CAUSE_INVALIDATE, 2 * 511, 1);
+    CHECK(events[510].type == LONGPIN_EVENT_OVERFLOW);
+    CHECK(events[510].lost == 4);
 }
 
 TEST_CASE("lease: an eventfd counts the pin's events, and only those") {
@@ -462,10 +547,13 @@ TEST_CASE("lease: the generation in the mapped page changes when something is re
             return got == MAP_FAILED ? errno : 0;
         };
         CHECK(refused(page, PROT_READ | PROT_WRITE, MAP_SHARED, 0) == EACCES);
+        CHECK(refused(page, PROT_READ | PROT_EXEC, MAP_SHARED, 0) == EACCES);
         CHECK(refused(page, PROT_READ, MAP_PRIVATE, 0) == EACCES);
         CHECK(refused(2 * page, PROT_READ, MAP_SHARED, 0) == EINVAL);
         CHECK(refused(page, PROT_READ, MAP_SHARED, page) == EINVAL);
         CHECK(::mprotect(status.data(), page, PROT_READ | PROT_WRITE) == -1);
+        CHECK(::mprotect(status.data(), page, PROT_READ | PROT_EXEC) == -1);
+        CHECK(::mremap(status.data(), page, 2 * page, MREMAP_MAYMOVE) == MAP_FAILED);
     }
     SECTION("a child doesn't have it") {
         child reader([&] {
