@@ -811,6 +811,126 @@ TEST_CASE("lease: the holder's own truncate and munmap do not wait for its grace
     }
 }
 
+TEST_CASE("lease: the end of the process that made it does not wait for its grace") {
+    const raw_device device;
+    const module_parameter limit("max_grace_ms", "60000");
+    const dax_file data("xfs_dax", 16 * page);
+    gate made;
+    child pinner([&] {
+        must_pin_with_grace(device, data.memory, 60000);
+        made.open();
+        ::pause();
+    });
+    made.pass();
+    const auto began = steady_clock::now();
+    pinner.kill();
+    CHECK(steady_clock::now() - began < milliseconds(30000));
+    check_revoked(only_event(device), 1, LONGPIN_CAUSE_EXIT, 0, 16);
+}
+
+TEST_CASE("lease: a thread of the kernel does not wait for a grace") {
+    const raw_device device;
+    const module_parameter limit("max_grace_ms", "60000");
+    const dax_file data("xfs_dax", 16 * page);
+    const std::uint32_t handle = must_pin_with_grace(device, data.memory, 60000);
+
+    // A loop device's thread punches a hole into its file where something is discarded.
+    const file control = open_file("/dev/loop-control", O_RDWR);
+    const int number = ::ioctl(control.get(), LOOP_CTL_GET_FREE);
+    REQUIRE(number >= 0);
+    const file disk = open_file("/dev/loop" + std::to_string(number), O_RDWR);
+    loop_config config{};
+    config.fd = static_cast<std::uint32_t>(data.descriptor.get());
+    config.info.lo_flags = LO_FLAGS_AUTOCLEAR;
+    REQUIRE(::ioctl(disk.get(), LOOP_CONFIGURE, &config) == 0);
+    const auto began = steady_clock::now();
+    std::uint64_t all[] = {0, 16 * page};
+    REQUIRE(::ioctl(disk.get(), BLKDISCARD, all) == 0);
+    CHECK(steady_clock::now() - began < milliseconds(30000));
+    check_revoked(only_event(device), handle, LONGPIN_CAUSE_INVALIDATE, 0, 16);
+}
+
+TEST_CASE("lease: a truncate waits no longer than the grace that was asked for") {
+    const raw_device device;
+    const module_parameter limit("max_grace_ms", "60000");
+    const dax_file data("ext4_dax", 16 * page);
+    must_pin_with_grace(device, data.memory, 100);
+    const auto began = steady_clock::now();
+    child truncater([&] { (void)!::ftruncate(data.descriptor.get(), 0); });
+    truncater.wait();
+    const auto took = steady_clock::now() - began;
+    CHECK(took >= milliseconds(90));
+    CHECK(took < milliseconds(30000));
+}
+
+TEST_CASE("lease: whoever waits for a holder can be killed") {
+    const raw_device device;
+    const module_parameter limit("max_grace_ms", "60000");
+    const dax_file data("ext4_dax", 16 * page);
+    const std::uint32_t handle = must_pin_with_grace(device, data.memory, 60000);
+    const auto began = steady_clock::now();
+    child truncater([&] { (void)!::ftruncate(data.descriptor.get(), 0); });
+    REQUIRE(device.events_within(5000).size() == 1);
+    truncater.kill();
+    CHECK(steady_clock::now() - began < milliseconds(30000));
+    CHECK(must_query(device, handle).out_pages == 0);
+}
+
+TEST_CASE("lease: a program that has waited is kept waiting again when that is some time ago") {
+    const raw_device device;
+    const module_parameter limit("max_grace_ms", "200");
+    const dax_file data("ext4_dax", 16 * page);
+    const std::uint32_t handle = must_pin_with_grace(device, data.memory, 200);
+    gate again;
+    child truncater([&] {
+        (void)!::ftruncate(data.descriptor.get(), 12 * page);
+        again.pass();
+        (void)!::ftruncate(data.descriptor.get(), 8 * page);
+    });
+    REQUIRE(eventually([&] { return must_query(device, handle).out_pages == 0; }));
+    CHECK(device.events().size() == 2);
+    longpin_repin answer{};
+    REQUIRE(device.repin(handle, answer, 0, 8 * page) == 0);
+    std::this_thread::sleep_for(milliseconds(300)); // longer than it has waited
+    again.open();
+    truncater.wait();
+    const auto events = device.events();
+    REQUIRE(events.size() == 2);
+    CHECK(events[0].type == LONGPIN_EVENT_REVOKING);
+    CHECK(events[1].type == LONGPIN_EVENT_REVOKED);
+}
+
+TEST_CASE("lease: a grace is for the file that is truncated, and no more has to be let go") {
+    const raw_device device;
+    const module_parameter limit("max_grace_ms", "60000");
+    const dax_file truncated("ext4_dax", 8 * page);
+    const dax_file other("xfs_dax", 4 * page);
+    const mapping memory = small_pages(16 * page);
+    for (const auto& [part, at] : {std::pair(&truncated, 4UL), std::pair(&other, 12UL)}) {
+        REQUIRE(::mmap(memory.at(at * page), part->memory.length(), PROT_READ | PROT_WRITE,
+                       MAP_SHARED | MAP_FIXED, part->descriptor.get(), 0) != MAP_FAILED);
+    }
+    const std::uint32_t handle = must_pin_with_grace(device, memory, 60000);
+
+    const auto began = steady_clock::now();
+    child truncater([&] { (void)!::ftruncate(truncated.descriptor.get(), 0); });
+    pollfd wanted{device.descriptor(), POLLIN, 0};
+    REQUIRE(::poll(&wanted, 1, 20000) == 1);
+    REQUIRE(::madvise(memory.at(12 * page), page, MADV_DONTNEED) == 0);
+    const auto events = device.events();
+    REQUIRE(events.size() == 2); // of one kind each, though they are side by side
+    CHECK(events[0].type == LONGPIN_EVENT_REVOKING);
+    CHECK(events[0].offset == 4 * page);
+    CHECK(events[0].length == 8 * page);
+    check_revoked(events[1], handle, LONGPIN_CAUSE_INVALIDATE, 12, 1);
+
+    REQUIRE(device.let_go(handle, 4 * page, 8 * page) == 0);
+    truncater.wait();
+    CHECK(steady_clock::now() - began < milliseconds(30000));
+    CHECK(lost_exactly(device, handle, 4, 13));
+    CHECK(device.events().empty());
+}
+
 TEST_CASE("lease: a file that is unlinked and unmapped, and its file system unmounted") {
     const raw_device device;
     dax_file data("ext4_dax", 16 * page); // it is unlinked already
