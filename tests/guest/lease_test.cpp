@@ -655,6 +655,102 @@ TEST_CASE("lease: REPIN of a part takes that, and leaves what is held") {
     CHECK(must_query(device, handle).out_revoked_pages == 0);
 }
 
+TEST_CASE("lease: REPIN of another kind of memory adds it to those that the pin is of") {
+    const raw_device device;
+    const mapping memory = small_pages(2 * page);
+    const std::uint32_t handle = device.must_pin(memory.data(), 2 * page, leased);
+    REQUIRE(::mmap(memory.at(page), page, PROT_READ, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1,
+                   0) == memory.at(page));
+    CHECK(must_query(device, handle).out_kinds == LONGPIN_KIND_ANON);
+    longpin_repin answer{};
+    REQUIRE(device.repin(handle, answer) == 0);
+    CHECK(must_query(device, handle).out_kinds == (LONGPIN_KIND_ANON | LONGPIN_KIND_SHMEM));
+}
+
+TEST_CASE("lease: UNPIN waits for a REPIN that is under way, and the next one finds nothing") {
+    const raw_device device;
+    const file slow = temporary_file(backing("xfs_dax"), 4 * page);
+    gate made;
+    gate repin_now;
+    gate repin_next;
+    child pinner([&] {
+        const mapping memory(4 * page, PROT_READ | PROT_WRITE, MAP_SHARED, slow.get());
+        const std::uint32_t handle = device.must_pin(memory.data(), 4 * page, leased_write);
+        ::madvise(memory.data(), 4 * page, MADV_DONTNEED);
+        int next_result = 0;
+        std::thread next([&] {
+            repin_next.pass();
+            longpin_repin answer{};
+            next_result = device.repin(handle, answer);
+        });
+        made.open();
+        repin_now.pass();
+        longpin_repin answer{};
+        const int result = device.repin(handle, answer);
+        next.join();
+        if (result != 0 || answer.out_repinned != 4 || next_result != ENOENT) {
+            throw std::runtime_error("REPIN");
+        }
+    });
+    made.pass();
+    const std::uint32_t handle = 1;
+    REQUIRE(must_query(device, handle).out_pages == 0);
+
+    frozen filesystem(slow);
+    repin_now.open();
+    REQUIRE(falls_asleep(pinner.pid()));
+    gate unpinned;
+    child unpinner([&] {
+        if (device.unpin(handle) != 0) {
+            throw std::runtime_error("UNPIN");
+        }
+        unpinned.open();
+    });
+    REQUIRE(falls_asleep(unpinner.pid()));
+    repin_next.open();
+    CHECK_FALSE(unpinned.pass_within(50));
+    CHECK(vm_pin(pinner.pid()) == 4 * page);
+    filesystem.thaw();
+    CHECK(unpinner.wait());
+    CHECK(pinner.wait());
+    longpin_query gone{};
+    CHECK(device.query(handle, gone) == ENOENT);
+    CHECK(device.info().out_max_pages_used == 0);
+}
+
+TEST_CASE("lease: what is lost while the pin is being made is taken again, and nobody is told") {
+    const raw_device device;
+    const module_parameter limit("max_grace_ms", "60000");
+    const file data = temporary_file(backing("ext4_dax"), 4 * page);
+    const file slow = temporary_file(backing("xfs_dax"), 4 * page);
+    gate made;
+    gate end;
+    frozen filesystem(slow);
+    child pinner([&] {
+        const mapping memory = mapping::anonymous(8 * page);
+        for (const auto& [part, at] : {std::pair(&data, 0UL), std::pair(&slow, 4UL)}) {
+            if (::mmap(memory.at(at * page), 4 * page, PROT_READ | PROT_WRITE,
+                       MAP_SHARED | MAP_FIXED, part->get(), 0) == MAP_FAILED) {
+                throw std::runtime_error("mmap");
+            }
+        }
+        must_pin_with_grace(device, memory, 60000);
+        made.open();
+        end.pass();
+    });
+    REQUIRE(falls_asleep(pinner.pid()));
+
+    const auto began = steady_clock::now();
+    REQUIRE(::fallocate(data.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4 * page) == 0);
+    CHECK(steady_clock::now() - began < milliseconds(30000)); // the holder would not know of it
+    filesystem.thaw();
+    REQUIRE(made.pass_within(20000));
+    CHECK(must_query(device, 1).out_pages == 8);
+    CHECK(device.events().empty());
+    end.open();
+    CHECK(pinner.wait());
+}
+
 TEST_CASE("lease: a REPIN that fails half-way changes nothing") {
     const raw_device device;
     const mapping memory = small_pages(32 * page);
