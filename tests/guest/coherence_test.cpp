@@ -113,13 +113,16 @@ TEST_CASE("pages of a pin for writing are written back to their swap file or tmp
     // /proc/kpageflags can.
     const file flags = open_file("/proc/kpageflags", 0);
     const raw_device device;
-    const mapping memory = mapping::shared_anonymous(page);
-    REQUIRE(*static_cast<volatile std::byte*>(memory.data()) == std::byte{0});
-    const std::uint32_t handle = device.must_pin(memory.data(), page, LONGPIN_PIN_WRITE);
-    const std::uint64_t frame = device.extents(handle).at(0).phys / page;
-    REQUIRE(device.unpin(handle) == 0);
-    std::uint64_t bits = 0;
-    REQUIRE(::pread(flags.get(), &bits, sizeof(bits), static_cast<off_t>(frame * 8)) == 8);
-    constexpr std::uint64_t dirty = 1U << 4; // KPF_DIRTY
-    CHECK((bits & dirty) != 0);
+    for (const std::uint32_t lease : {0U, LONGPIN_PIN_LEASE}) {
+        const mapping memory = mapping::shared_anonymous(page);
+        REQUIRE(*static_cast<volatile std::byte*>(memory.data()) == std::byte{0});
+        const std::uint32_t handle =
+            device.must_pin(memory.data(), page, LONGPIN_PIN_WRITE | lease);
+        const std::uint64_t frame = device.extents(handle).at(0).phys / page;
+        REQUIRE(device.unpin(handle) == 0);
+        std::uint64_t bits = 0;
+        REQUIRE(::pread(flags.get(), &bits, sizeof(bits), static_cast<off_t>(frame * 8)) == 8);
+        constexpr std::uint64_t dirty = 1U << 4; // KPF_DIRTY
+        CHECK((bits & dirty) != 0);
+    }
 }

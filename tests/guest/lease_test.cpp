@@ -129,6 +129,7 @@ TEST_CASE("lease: a truncate of a file on fs-DAX takes its pages back, and REPIN
         INFO(filesystem);
         const raw_device device;
         const dax_file data(filesystem, 64 * page);
+        const longpin_info before = device.info();
         const std::uint32_t handle = device.must_pin(data.memory.data(), 64 * page, leased_write);
         CHECK(must_query(device, handle).out_kinds == LONGPIN_KIND_FSDAX);
         CHECK(vm_pin() == 64 * page);
@@ -139,6 +140,8 @@ TEST_CASE("lease: a truncate of a file on fs-DAX takes its pages back, and REPIN
         CHECK(lost_exactly(device, handle, 0, 64));
         CHECK(vm_pin() == 0);
         CHECK(device.info().out_max_pages_used == 0);
+        CHECK(device.info().out_max_user_pages_used == 0);
+        CHECK(device.info().out_memlock_used == before.out_memlock_used);
 
         longpin_repin answer{};
         CHECK(device.repin(handle, answer) == EFAULT); // beyond the end of the file
@@ -309,6 +312,7 @@ TEST_CASE("lease: mprotect, fork and fsync storms take nothing back") {
     }
     anonymous.protect(PROT_READ);
     anonymous.protect(PROT_READ | PROT_WRITE);
+    REQUIRE(write_line("/proc/self/clear_refs", "4") == 0); // soft-dirty bits
     child sleeper([] { ::pause(); });
     // The parent writes, and still writes to the page that is held.
     anonymous.fill(7);
