@@ -145,8 +145,8 @@ public:
         : thread_([this, &device, &handle] {
               const std::size_t at = random_() % file_pages;
               const int err = device.write(handle, at * page, bad_.data(), page);
-              writes_ += err == 0;
-              stale_ += err == ESTALE;
+              writes_ += err == 0 ? 1U : 0U;
+              stale_ += err == ESTALE ? 1U : 0U;
           }) {}
 
     [[nodiscard]] std::size_t writes() const { return writes_; }
@@ -191,7 +191,7 @@ public:
     }
 
     [[nodiscard]] bool intact() const {
-        for (std::size_t at = 0; memory_.data() && at < memory_.length(); at += step) {
+        for (std::size_t at = 0; memory_.data() != nullptr && at < memory_.length(); at += step) {
             if (word(at) != pattern(seed_, at)) {
                 return false;
             }
@@ -228,8 +228,8 @@ enum class removal { truncate, punch, collapse, insert, zero, truncate_all, coun
 /// One operation that takes blocks from the file. False if the file system had no room for its
 /// records.
 bool remove_blocks(const file& data, removal what, std::size_t first, std::size_t pages) {
-    const off_t offset = off_t(first * page);
-    const off_t length = off_t(pages * page);
+    const auto offset = off_t(first * page);
+    const auto length = off_t(pages * page);
     const auto change = [&](int mode) { return ::fallocate(data.get(), mode, offset, length); };
     int result = 0;
     switch (what) {
@@ -280,10 +280,10 @@ void prove(const std::string& filesystem, int rounds, unsigned int seed,
         const auto what = removal(random() % unsigned(removal::count));
         const std::size_t first = random() % (file_pages - 1);
         const std::size_t pages = 1 + random() % (file_pages - 1 - first);
-        removed += remove_blocks(data.descriptor, what, first, pages);
+        removed += remove_blocks(data.descriptor, what, first, pages) ? 1 : 0;
 
         other.take(std::uint64_t(round));
-        reused += looked_at && other.has(before);
+        reused += looked_at && other.has(before) ? 1 : 0;
         std::this_thread::yield(); // to the one who would spoil it
         REQUIRE(other.intact());
 
@@ -351,7 +351,7 @@ void prove_with_child(const std::string& filesystem, int rounds, unsigned int se
         }
         truncater.join();
         other.take(std::uint64_t(round));
-        reused += other.has(before);
+        reused += other.has(before) ? 1 : 0;
         std::this_thread::yield();
         REQUIRE(other.intact());
         REQUIRE(must_query(device, handle).out_pages == 0);

@@ -12,6 +12,7 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <fstream>
@@ -74,12 +75,9 @@ public:
     /// Waits for a line that is so.
     [[nodiscard]] bool prints(const std::string& what) const {
         return eventually([&] {
-            for (const std::string& line : lines()) {
-                if (line.find(what) != std::string::npos) {
-                    return true;
-                }
-            }
-            return false;
+            return std::ranges::any_of(lines(), [&](const std::string& line) {
+                return line.find(what) != std::string::npos;
+            });
         });
     }
 

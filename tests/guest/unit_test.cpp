@@ -69,8 +69,10 @@ std::size_t pages_apart(const raw_device& device, std::uint32_t handle, const ma
     for (const longpin_extent& extent : device.extents(handle)) {
         for (std::size_t i = 0; i < extent.length; i += page) {
             const std::size_t offset = extent.offset + i;
-            apart += offset >= from * page &&
-                     table.physical_address(memory.at(offset)) != extent.phys + i;
+            if (offset >= from * page &&
+                table.physical_address(memory.at(offset)) != extent.phys + i) {
+                apart++;
+            }
         }
     }
     return apart;
@@ -270,7 +272,9 @@ void replace_while_pinned(std::size_t length,
         std::size_t apart = 0;
         for (const longpin_extent& extent : device.extents(answer.out_handle)) {
             for (std::size_t i = 0; i < extent.length; i += 64 * page) {
-                apart += table.physical_address(at + extent.offset + i) != extent.phys + i;
+                if (table.physical_address(at + extent.offset + i) != extent.phys + i) {
+                    apart++;
+                }
             }
         }
         REQUIRE(apart == 0);
