@@ -4,6 +4,7 @@
 #include "support/child.hpp"
 #include "support/lease.hpp"
 #include "support/module.hpp"
+#include "support/shell.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -1034,6 +1035,49 @@ TEST_CASE("lease: a grace is for the file that is truncated, and no more has to 
     CHECK(steady_clock::now() - began < milliseconds(30000));
     CHECK(lost_exactly(device, handle, 4, 13));
     CHECK(device.events().empty());
+}
+
+TEST_CASE("lease: two files on fs-DAX change their blocks, and the pin is of what is mapped then") {
+    const raw_device device;
+    const dax_file data("xfs_dax", 16 * page);
+    const dax_file other("xfs_dax", 16 * page);
+    other.memory.fill(2);
+    const std::uint32_t handle = device.must_pin(data.memory.data(), 16 * page, leased_write);
+
+    const auto name = [](const file& opened) {
+        return "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(opened.get());
+    };
+    const run_result swapped =
+        shell("xfs_io -c 'swapext " + name(other.descriptor) + "' " + name(data.descriptor));
+    INFO(swapped.output);
+    REQUIRE(swapped.code == 0);
+    REQUIRE(has_pattern(data.memory.data(), 16 * page, 0, 2));
+
+    check_revoked(only_event(device), handle, LONGPIN_CAUSE_INVALIDATE, 0, 16);
+    CHECK(lost_exactly(device, handle, 0, 16));
+    std::vector<std::byte> bytes(16 * page, std::byte{0x5a});
+    CHECK(device.write(handle, 0, bytes.data(), bytes.size()) == ESTALE);
+    CHECK(has_pattern(other.memory.data(), 16 * page)); // has the blocks that the pin had
+
+    longpin_repin answer{};
+    REQUIRE(device.repin(handle, answer) == 0);
+    REQUIRE(device.write(handle, 0, bytes.data(), bytes.size()) == 0);
+    CHECK(std::memcmp(data.memory.data(), bytes.data(), bytes.size()) == 0);
+    CHECK(has_pattern(other.memory.data(), 16 * page));
+}
+
+TEST_CASE("lease: neither sync nor a remount waits for it, or takes anything back") {
+    for (const char* const filesystem : dax_filesystems) {
+        INFO(filesystem);
+        const raw_device device;
+        const dax_file data(filesystem, 16 * page);
+        const std::uint32_t handle = device.must_pin(data.memory.data(), 16 * page, leased_write);
+        CHECK(shell("sync -f " + backing(filesystem)).code == 0);
+        CHECK(shell("mount -o remount,noatime " + backing(filesystem)).code == 0);
+        CHECK(shell("mount -o remount,atime " + backing(filesystem)).code == 0);
+        CHECK(lost_exactly(device, handle, 0, 0));
+        CHECK(device.events().empty());
+    }
 }
 
 TEST_CASE("lease: a file that is unlinked and unmapped, and its file system unmounted") {
