@@ -222,9 +222,10 @@ parity: all ## boot a guest and print what longpin, RDMA, io_uring and V4L2 acce
 	sed -n '/^| memory/,$$p' build/run/parity-$(KERNEL)/output.log | tee build/parity-$(KERNEL).md
 
 .PHONY: readme
-readme: parity bench ## put the tables of make parity, and those of make bench on pins, into README.md
+readme: parity bench ## put the tables of make parity, and those and the chart of make bench on pins, into README.md
 	$(call fill,parity,build/parity-$(KERNEL).md)
 	$(call fill,bench,build/bench-pin-$(KERNEL).md)
+	sed '1a <!-- SPDX-License-Identifier: MIT -->' build/bench-$(KERNEL).svg >tests/bench/chart.svg
 
 # $(call fill,MARK,FILE): FILE between MARK's comments
 fill = sed -i -e '/^<!-- $(1) -->/,/^<!-- \/$(1) -->/{//!d}' -e '/^<!-- $(1) -->/r $(2)' README.md

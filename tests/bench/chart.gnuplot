@@ -14,7 +14,8 @@ set logscale y
 # Below a hundredth of an instruction a page is nothing.
 set yrange [0.01:10000]
 set grid ytics lc rgb "#dddddd"
-set xtics nomirror scale 0
+set xrange [-0.6:6.6]
+set xtics nomirror scale 0 font ",11"
 set ytics nomirror
 set border 3
 set key outside top center horizontal
