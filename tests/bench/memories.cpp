@@ -21,12 +21,6 @@ using guest::MiB;
 
 constexpr int read_write = PROT_READ | PROT_WRITE;
 
-void must(int result, const char* what) {
-    if (result != 0) {
-        throw std::system_error(errno, std::generic_category(), what);
-    }
-}
-
 mapping populated(mapping memory) {
     for (std::size_t offset = 0; offset < memory.length(); offset += guest::page) {
         *memory.at(offset) = std::byte{1};
@@ -56,11 +50,7 @@ std::size_t in_huge_pages(const mapping& memory) {
 
 /// \p advice is one of MADV_HUGEPAGE and MADV_NOHUGEPAGE.
 mapping map_anonymous(std::size_t length, int advice) {
-    mapping larger = mapping::anonymous(length + 2 * MiB);
-    const auto address = reinterpret_cast<std::uintptr_t>(larger.data());
-    mapping memory = larger.keep(-address % (2 * MiB), length);
-    must(::madvise(memory.data(), length, advice), "madvise");
-    memory = populated(std::move(memory));
+    mapping memory = populated(mapping::advised(length, advice));
     const std::size_t huge = in_huge_pages(memory);
     if (huge != (advice == MADV_HUGEPAGE ? length : 0)) {
         throw std::runtime_error(std::to_string(huge / MiB) + " MiB are in huge pages");
@@ -70,7 +60,7 @@ mapping map_anonymous(std::size_t length, int advice) {
 
 mapping map_memfd(std::size_t length) {
     const guest::file data(::memfd_create("bench", MFD_CLOEXEC));
-    must(::ftruncate(data.get(), static_cast<off_t>(length)), "memfd");
+    guest::must(::ftruncate(data.get(), static_cast<off_t>(length)) == 0, "memfd");
     return populated({length, read_write, MAP_SHARED, data.get()});
 }
 

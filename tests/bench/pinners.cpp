@@ -19,12 +19,6 @@ namespace bench {
 
 namespace {
 
-void must(int result, const char* what) {
-    if (result != 0) {
-        throw std::system_error(errno, std::generic_category(), what);
-    }
-}
-
 /// Most pinners take a call for each range, and want it back by a handle of some kind.
 template <typename Handle>
 class pinner_of_ranges : public pinner {
@@ -100,7 +94,7 @@ private:
     }
 
     void unpin_range(const std::uint32_t& pages) override {
-        must(::ioctl(device_.get(), LONGPIN_FLOOR_UNPIN, pages), "LONGPIN_FLOOR_UNPIN");
+        guest::must(::ioctl(device_.get(), LONGPIN_FLOOR_UNPIN, pages) == 0, "LONGPIN_FLOOR_UNPIN");
     }
 
     guest::file device_;
@@ -158,7 +152,7 @@ class mlock_pinner final : public pinner_of_ranges<iovec> {
     }
 
     void unpin_range(const iovec& locked) override {
-        must(::munlock(locked.iov_base, locked.iov_len), "munlock");
+        guest::must(::munlock(locked.iov_base, locked.iov_len) == 0, "munlock");
     }
 };
 

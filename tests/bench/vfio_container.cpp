@@ -15,10 +15,6 @@ namespace bench {
 
 namespace {
 
-[[noreturn]] void fail(const char* what) {
-    throw std::system_error(errno, std::generic_category(), what);
-}
-
 /// Beside /dev/vfio/vfio lie the groups, named by their numbers.
 guest::file open_group() {
     for (const auto& entry : std::filesystem::directory_iterator("/dev/vfio")) {
@@ -35,12 +31,9 @@ guest::file open_group() {
 vfio_container::vfio_container()
     : container_(guest::open_file("/dev/vfio/vfio", O_RDWR)), group_(open_group()) {
     const int container = container_.get();
-    if (::ioctl(group_.get(), VFIO_GROUP_SET_CONTAINER, &container) != 0) {
-        fail("VFIO_GROUP_SET_CONTAINER");
-    }
-    if (::ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) != 0) {
-        fail("VFIO_SET_IOMMU");
-    }
+    guest::must(::ioctl(group_.get(), VFIO_GROUP_SET_CONTAINER, &container) == 0,
+                "VFIO_GROUP_SET_CONTAINER");
+    guest::must(::ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) == 0, "VFIO_SET_IOMMU");
 }
 
 int vfio_container::map(const void* memory, const io_range& where) const {
@@ -58,9 +51,8 @@ void vfio_container::unmap(const io_range& where) const {
     request.argsz = sizeof(request);
     request.iova = where.address;
     request.size = where.length;
-    if (::ioctl(container_.get(), VFIO_IOMMU_UNMAP_DMA, &request) != 0) {
-        fail("VFIO_IOMMU_UNMAP_DMA");
-    }
+    guest::must(::ioctl(container_.get(), VFIO_IOMMU_UNMAP_DMA, &request) == 0,
+                "VFIO_IOMMU_UNMAP_DMA");
 }
 
 } // namespace bench

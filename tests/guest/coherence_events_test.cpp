@@ -21,13 +21,6 @@ using namespace guest;
 
 namespace {
 
-mapping small_pages(std::size_t length) {
-    mapping memory = mapping::anonymous(length);
-    REQUIRE(::madvise(memory.data(), length, MADV_NOHUGEPAGE) == 0);
-    memory.fill();
-    return memory;
-}
-
 /// Swap on compressed memory, for as long as the object lives.
 class swap_space {
 public:
@@ -62,8 +55,8 @@ std::size_t move_to_node(const mapping& memory, int node) {
 } // namespace
 
 TEST_CASE("coherence: migration between NUMA nodes") {
-    const mapping other = small_pages(32 * page);
-    const mapping memory = small_pages(32 * page);
+    const mapping other = mapping::small(32 * page);
+    const mapping memory = mapping::small(32 * page);
     const held pin(memory);
     // What is not pinned is moved to and fro; the pinned pages stay where they are.
     const std::size_t on_node_0 = move_to_node(memory, 0);
@@ -76,7 +69,7 @@ TEST_CASE("coherence: migration between NUMA nodes") {
 
 TEST_CASE("coherence: NUMA balancing") {
     REQUIRE(write_line("/proc/sys/kernel/numa_balancing", "1") == 0);
-    const mapping memory = small_pages(64 * page);
+    const mapping memory = mapping::small(64 * page);
     const held pin(memory);
     // Run on each CPU in turn for longer than the scanner's period.
     for (unsigned i = 0; i < 20; i++) {
@@ -94,7 +87,7 @@ TEST_CASE("coherence: NUMA balancing") {
 }
 
 TEST_CASE("coherence: protecting the mapping and opening it again") {
-    const mapping memory = small_pages(16 * page);
+    const mapping memory = mapping::small(16 * page);
     const held pin(memory);
     pin.check_coherent(memory.data());
     memory.protect(PROT_READ);
@@ -104,7 +97,7 @@ TEST_CASE("coherence: protecting the mapping and opening it again") {
 }
 
 TEST_CASE("coherence: moving the mapping by mremap") {
-    mapping memory = small_pages(16 * page);
+    mapping memory = mapping::small(16 * page);
     const held pin(memory);
     const mapping target = mapping::anonymous(16 * page);
     void* const moved = ::mremap(memory.data(), memory.length(), memory.length(),
@@ -115,7 +108,7 @@ TEST_CASE("coherence: moving the mapping by mremap") {
 }
 
 TEST_CASE("coherence: a fork, with the child still there and after it") {
-    const mapping memory = small_pages(16 * page);
+    const mapping memory = mapping::small(16 * page);
     const held pin(memory);
     gate done;
     {
@@ -127,7 +120,7 @@ TEST_CASE("coherence: a fork, with the child still there and after it") {
 }
 
 TEST_CASE("coherence: a fork after a pin for reading") {
-    const mapping memory = small_pages(16 * page);
+    const mapping memory = mapping::small(16 * page);
     const held pin(memory, 0);
     gate done;
     const child forked([&] { done.pass(); });
@@ -137,7 +130,7 @@ TEST_CASE("coherence: a fork after a pin for reading") {
 
 TEST_CASE("coherence: the child of a fork gets copies, and can't change what is pinned") {
     const raw_device device;
-    const mapping memory = small_pages(4 * page);
+    const mapping memory = mapping::small(4 * page);
     const std::uint32_t handle = device.must_pin(memory.data(), 4 * page, LONGPIN_PIN_WRITE);
     const std::uint64_t pinned = device.extents(handle).at(0).phys;
     const std::uint64_t in_child_page = in_child([&] {
@@ -149,7 +142,7 @@ TEST_CASE("coherence: the child of a fork gets copies, and can't change what is 
 }
 
 TEST_CASE("coherence: MADV_FREE and then a write") {
-    const mapping memory = small_pages(16 * page);
+    const mapping memory = mapping::small(16 * page);
     const held pin(memory);
     REQUIRE(::madvise(memory.data(), memory.length(), MADV_FREE) == 0);
     REQUIRE(write_line("/proc/sys/vm/drop_caches", "3") == 0);
@@ -159,8 +152,8 @@ TEST_CASE("coherence: MADV_FREE and then a write") {
 TEST_CASE("coherence: swap-out pressure") {
     const swap_space swap;
     // MADV_PAGEOUT asks for the pages; other memory shows that it works here.
-    const mapping other = small_pages(64 * page);
-    const mapping memory = small_pages(64 * page);
+    const mapping other = mapping::small(64 * page);
+    const mapping memory = mapping::small(64 * page);
     const held pin(memory);
     REQUIRE(::madvise(other.data(), other.length(), MADV_PAGEOUT) == 0);
     CHECK(physical_address(other.data()) == 0); // it went out
@@ -169,10 +162,10 @@ TEST_CASE("coherence: swap-out pressure") {
 }
 
 TEST_CASE("coherence: compaction") {
-    const mapping memory = small_pages(256 * page);
+    const mapping memory = mapping::small(256 * page);
     const held pin(memory);
     // Holes all around, so that there is something to compact.
-    const mapping around = small_pages(2048 * page);
+    const mapping around = mapping::small(2048 * page);
     for (std::size_t i = 0; i < 2048; i += 2) {
         REQUIRE(::madvise(around.at(i * page), page, MADV_DONTNEED) == 0);
     }

@@ -4,6 +4,7 @@
 // other file is ever written to. (What takes blocks away is what fstests' generic/503 tries.)
 #include "support/child.hpp"
 #include "support/lease.hpp"
+#include "support/repeated.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -104,8 +105,7 @@ file fill_up(const std::string& directory) {
     reserve_little(filler);
     // What files had that are gone is free only then: XFS frees it in the background.
     const file root = open_file(directory, O_RDONLY);
-    REQUIRE(::ioctl(root.get(), FIFREEZE, 0) == 0);
-    REQUIRE(::ioctl(root.get(), FITHAW, 0) == 0);
+    frozen(root).thaw();
     std::size_t taken = 1;
     for (std::size_t more = 1; more > 0; taken += more) {
         REQUIRE(::syncfs(filler.get()) == 0);
@@ -114,29 +114,6 @@ file fill_up(const std::string& directory) {
     REQUIRE(::ftruncate(filler.get(), off_t((taken - slack_pages) * page)) == 0);
     return filler;
 }
-
-/// A thread that does something over and over, for as long as the object lives.
-class repeated {
-public:
-    explicit repeated(std::function<void()> work)
-        : thread_([this, work = std::move(work)] {
-              while (!stop_) {
-                  work();
-              }
-          }) {}
-    repeated(const repeated&) = delete;
-    repeated& operator=(const repeated&) = delete;
-    repeated(repeated&&) = delete;
-    repeated& operator=(repeated&&) = delete;
-    ~repeated() {
-        stop_ = true;
-        thread_.join();
-    }
-
-private:
-    std::atomic<bool> stop_ = false;
-    std::thread thread_;
-};
 
 /// Writes poison through a pin, here and there.
 class writer {

@@ -64,6 +64,11 @@ void cut(const file& data, std::size_t size) {
 /// An event that is there, and alone.
 longpin_event only_event(const raw_device& device) {
     const auto events = device.events();
+    for (const longpin_event& event : events) {
+        UNSCOPED_INFO("event: type " << event.type << ", handle " << event.handle << ", cause "
+                                     << event.cause << ", " << event.length << " bytes from "
+                                     << event.offset << " on");
+    }
     REQUIRE(events.size() == 1);
     CHECK(events[0].size == sizeof(longpin_event));
     return events[0];
@@ -78,13 +83,6 @@ void check_revoked(const longpin_event& event, std::uint32_t handle, std::uint32
     CHECK(event.offset == first * page);
     CHECK(event.length == pages * page);
     CHECK(event.lost == 0);
-}
-
-mapping small_pages(std::size_t length) {
-    mapping memory = mapping::anonymous(length);
-    ::madvise(memory.data(), memory.length(), MADV_NOHUGEPAGE);
-    memory.fill();
-    return memory;
 }
 
 } // namespace
@@ -210,7 +208,7 @@ TEST_CASE("lease: the tail of a registration of 1 GiB is taken back, the rest st
 
 TEST_CASE("lease: COPY up to a page that was taken back copies what lies before it") {
     const raw_device device;
-    const mapping memory = small_pages(8 * page);
+    const mapping memory = mapping::small(8 * page);
     const std::uint32_t handle = device.must_pin(memory.data(), 8 * page, leased);
     memory.unmap_part(2 * page, 6 * page);
 
@@ -223,7 +221,7 @@ TEST_CASE("lease: COPY up to a page that was taken back copies what lies before 
 
 TEST_CASE("lease: holes in the middle leave the rest, whatever their order") {
     const raw_device device;
-    mapping memory = small_pages(64 * page);
+    mapping memory = mapping::small(64 * page);
     const std::uint32_t handle = device.must_pin(memory.data(), memory.length(), leased_write);
     std::vector<bool> gone(64, false);
     // Every third page forwards, then every fifth backwards: cuts runs, joins gaps.
@@ -263,7 +261,7 @@ TEST_CASE("lease: holes in the middle leave the rest, whatever their order") {
 
 TEST_CASE("lease: an end of the range that isn't a page's is counted in bytes of the range") {
     const raw_device device;
-    mapping memory = small_pages(4 * page);
+    mapping memory = mapping::small(4 * page);
     const std::uint32_t handle = device.must_pin(memory.at(100), 4 * page - 200, leased);
     memory.unmap();
     const longpin_event event = only_event(device);
@@ -275,7 +273,7 @@ TEST_CASE("lease: an end of the range that isn't a page's is counted in bytes of
 TEST_CASE("lease: what takes memory away takes the pages back, with its cause") {
     const raw_device device;
     SECTION("mremap() to another place") {
-        mapping memory = small_pages(4 * page);
+        mapping memory = mapping::small(4 * page);
         const mapping place = mapping::anonymous(4 * page);
         const std::uint32_t handle = device.must_pin(memory.data(), 4 * page, leased);
         REQUIRE(::mremap(memory.data(), 4 * page, 4 * page, MREMAP_MAYMOVE | MREMAP_FIXED,
@@ -287,7 +285,7 @@ TEST_CASE("lease: what takes memory away takes the pages back, with its cause") 
         }
     }
     SECTION("mmap() over it") {
-        const mapping memory = small_pages(4 * page);
+        const mapping memory = mapping::small(4 * page);
         const std::uint32_t handle = device.must_pin(memory.data(), 4 * page, leased);
         REQUIRE(::mmap(memory.at(page), page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
                        -1, 0) == memory.at(page));
@@ -295,7 +293,7 @@ TEST_CASE("lease: what takes memory away takes the pages back, with its cause") 
         CHECK(lost_exactly(device, handle, 1, 2));
     }
     SECTION("MADV_DONTNEED") {
-        const mapping memory = small_pages(4 * page);
+        const mapping memory = mapping::small(4 * page);
         const std::uint32_t handle = device.must_pin(memory.data(), 4 * page, leased);
         REQUIRE(::madvise(memory.at(page), 2 * page, MADV_DONTNEED) == 0);
         check_revoked(only_event(device), handle, LONGPIN_CAUSE_INVALIDATE, 1, 2);
@@ -324,7 +322,7 @@ TEST_CASE("lease: what takes memory away takes the pages back, with its cause") 
 TEST_CASE("lease: mprotect, fork and fsync storms take nothing back") {
     const raw_device device;
     const dax_file data("xfs_dax", 16 * page);
-    const mapping anonymous = small_pages(16 * page);
+    const mapping anonymous = mapping::small(16 * page);
     const std::uint32_t on_file = device.must_pin(data.memory.data(), 16 * page, leased_write);
     const std::uint32_t private_one = device.must_pin(anonymous.data(), 16 * page, leased_write);
 
@@ -354,7 +352,7 @@ TEST_CASE(
     gate made;
     gate end;
     child pinner([&] {
-        const mapping memory = small_pages(4 * page);
+        const mapping memory = mapping::small(4 * page);
         device.must_pin(memory.data(), 4 * page, leased);
         made.open();
         end.pass();
@@ -391,7 +389,7 @@ TEST_CASE("lease: a read of nothing waits, or doesn't, and a short buffer is an 
     CHECK(::poll(&wanted, 1, 0) == 0);
     REQUIRE(::fcntl(device.descriptor(), F_SETFL, 0) == 0);
 
-    mapping memory = small_pages(page);
+    mapping memory = mapping::small(page);
     const std::uint32_t handle = device.must_pin(memory.data(), page, leased);
     std::thread later([&] {
         std::this_thread::sleep_for(milliseconds(50));
@@ -404,7 +402,7 @@ TEST_CASE("lease: a read of nothing waits, or doesn't, and a short buffer is an 
 
 TEST_CASE("lease: events that a read can't deliver are not lost") {
     const raw_device device;
-    mapping memory = small_pages(page);
+    mapping memory = mapping::small(page);
     const std::uint32_t handle = device.must_pin(memory.data(), page, leased);
     memory.unmap();
     const mapping unwritable(page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS);
@@ -415,7 +413,7 @@ TEST_CASE("lease: events that a read can't deliver are not lost") {
 
 TEST_CASE("lease: adjacent revocations come as one event, others in their order") {
     const raw_device device;
-    const mapping memory = small_pages(16 * page);
+    const mapping memory = mapping::small(16 * page);
     const std::uint32_t handle = device.must_pin(memory.data(), 16 * page, leased);
     for (const std::size_t i : {4UL, 5UL, 3UL, 9UL, 10UL}) {
         REQUIRE(::madvise(memory.at(i * page), page, MADV_DONTNEED) == 0);
@@ -435,7 +433,7 @@ TEST_CASE("lease: an event has the cookie of its pin, and the time of its revoca
                static_cast<std::uint64_t>(time.tv_nsec);
     };
     const raw_device device;
-    mapping memory = small_pages(page);
+    mapping memory = mapping::small(page);
     auto arguments = request<longpin_pin>();
     arguments.flags = leased;
     arguments.addr = reinterpret_cast<std::uintptr_t>(memory.data());
@@ -453,7 +451,7 @@ TEST_CASE("lease: an event has the cookie of its pin, and the time of its revoca
 
 TEST_CASE("lease: revocations side by side that differ in the pin or in the cause stay apart") {
     const raw_device device;
-    const mapping memory = small_pages(4 * page);
+    const mapping memory = mapping::small(4 * page);
     const std::uint32_t first = device.must_pin(memory.data(), 2 * page, leased);
     const std::uint32_t second = device.must_pin(memory.at(page), 3 * page, leased);
     REQUIRE(::madvise(memory.data(), page, MADV_DONTNEED) == 0);       // page 0 of the first
@@ -469,7 +467,7 @@ TEST_CASE("lease: revocations side by side that differ in the pin or in the caus
 TEST_CASE("lease: a revocation is not joined to an event that is just being read") {
     const raw_device device;
     const file slow = temporary_file(backing("xfs_dax"), page);
-    const mapping memory = small_pages(4 * page);
+    const mapping memory = mapping::small(4 * page);
     const std::uint32_t handle = device.must_pin(memory.data(), 4 * page, leased);
     REQUIRE(::madvise(memory.data(), page, MADV_DONTNEED) == 0);
 
@@ -492,7 +490,7 @@ TEST_CASE("lease: a revocation is not joined to an event that is just being read
 TEST_CASE("lease: a queue that overflows says how many events were lost, and goes on") {
     const raw_device device;
     constexpr std::size_t pages = 1400;
-    const mapping memory = small_pages(pages * page);
+    const mapping memory = mapping::small(pages * page);
     const std::uint32_t handle = device.must_pin(memory.data(), pages * page, leased);
     for (std::size_t i = 0; i < pages; i += 2) {
         REQUIRE(::madvise(memory.at(i * page), page, MADV_DONTNEED) == 0);
@@ -515,7 +513,7 @@ TEST_CASE(
     "lease: what is revoked after an overflow is lost too, until the number of those is read") {
     const raw_device device;
     constexpr std::size_t pages = 1032;
-    const mapping memory = small_pages(pages * page);
+    const mapping memory = mapping::small(pages * page);
     const std::uint32_t handle = device.must_pin(memory.data(), pages * page, leased);
     const auto revoke = [&](std::size_t i) {
         REQUIRE(::madvise(memory.at(i * page), page, MADV_DONTNEED) == 0);
@@ -537,8 +535,8 @@ TEST_CASE(
 TEST_CASE("lease: an eventfd counts the pin's events, and only those") {
     const raw_device device;
     const file bell(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-    mapping memory = small_pages(4 * page);
-    const mapping other = small_pages(page);
+    mapping memory = mapping::small(4 * page);
+    const mapping other = mapping::small(page);
     auto arguments = request<longpin_pin>();
     arguments.flags = LONGPIN_PIN_LEASE | LONGPIN_PIN_EVENTFD;
     arguments.addr = reinterpret_cast<std::uintptr_t>(memory.data());
@@ -560,7 +558,7 @@ TEST_CASE("lease: the generation in the mapped page changes when something is re
     const raw_device device;
     const mapping status(page, PROT_READ, MAP_SHARED, device.descriptor());
     const std::atomic_ref generation(status.as<longpin_status>()->generation);
-    const mapping memory = small_pages(4 * page);
+    const mapping memory = mapping::small(4 * page);
     device.must_pin(memory.data(), 4 * page, leased);
     const auto before = generation.load();
     CHECK(generation.load() == before);
@@ -593,7 +591,7 @@ TEST_CASE("lease: the generation in the mapped page changes when something is re
 
 TEST_CASE("lease: what only a lease can have is refused without one, and bad values with one") {
     const raw_device device;
-    const mapping memory = small_pages(page);
+    const mapping memory = mapping::small(page);
     auto arguments = request<longpin_pin>();
     arguments.addr = reinterpret_cast<std::uintptr_t>(memory.data());
     arguments.length = page;
@@ -635,7 +633,7 @@ TEST_CASE("lease: what only a lease can have is refused without one, and bad val
 
 TEST_CASE("lease: REPIN and LET_GO are for leased pins") {
     const raw_device device;
-    const mapping memory = small_pages(2 * page);
+    const mapping memory = mapping::small(2 * page);
     const std::uint32_t handle = device.must_pin(memory.data(), 2 * page);
     longpin_repin answer{};
     CHECK(device.repin(handle, answer) == EOPNOTSUPP);
@@ -647,7 +645,7 @@ TEST_CASE("lease: REPIN and LET_GO are for leased pins") {
 
 TEST_CASE("lease: LET_GO gives back the pages that it touches, without an event") {
     const raw_device device;
-    const mapping memory = small_pages(8 * page);
+    const mapping memory = mapping::small(8 * page);
     const std::uint32_t handle = device.must_pin(memory.data(), 8 * page, leased_write);
     CHECK(device.let_go(handle, 0, 0) == EINVAL);
     CHECK(device.let_go(handle, 8 * page, 1) == EINVAL);
@@ -666,7 +664,7 @@ TEST_CASE("lease: LET_GO gives back the pages that it touches, without an event"
 
 TEST_CASE("lease: REPIN of a part takes that, and leaves what is held") {
     const raw_device device;
-    const mapping memory = small_pages(16 * page);
+    const mapping memory = mapping::small(16 * page);
     const std::uint32_t handle = device.must_pin(memory.at(10), 16 * page - 10, leased_write);
     REQUIRE(::madvise(memory.at(4 * page), 8 * page, MADV_DONTNEED) == 0);
     longpin_repin answer{};
@@ -684,7 +682,7 @@ TEST_CASE("lease: REPIN of a part takes that, and leaves what is held") {
 
 TEST_CASE("lease: REPIN of another kind of memory adds it to those that the pin is of") {
     const raw_device device;
-    const mapping memory = small_pages(2 * page);
+    const mapping memory = mapping::small(2 * page);
     const std::uint32_t handle = device.must_pin(memory.data(), 2 * page, leased);
     REQUIRE(::mmap(memory.at(page), page, PROT_READ, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1,
                    0) == memory.at(page));
@@ -780,7 +778,7 @@ TEST_CASE("lease: what is lost while the pin is being made is taken again, and n
 
 TEST_CASE("lease: a REPIN that fails half-way changes nothing") {
     const raw_device device;
-    const mapping memory = small_pages(32 * page);
+    const mapping memory = mapping::small(32 * page);
     const std::uint32_t handle = device.must_pin(memory.data(), 32 * page, leased_write);
     REQUIRE(::madvise(memory.at(4 * page), 2 * page, MADV_DONTNEED) == 0);
     REQUIRE(::madvise(memory.at(10 * page), page, MADV_DONTNEED) == 0);
@@ -798,7 +796,7 @@ TEST_CASE("lease: a REPIN that fails half-way changes nothing") {
 
 TEST_CASE("lease: REPIN is charged, and a limit stops it") {
     const raw_device device;
-    const mapping memory = small_pages(16 * page);
+    const mapping memory = mapping::small(16 * page);
     const std::uint32_t handle = device.must_pin(memory.data(), 16 * page, leased);
     REQUIRE(::madvise(memory.data(), 8 * page, MADV_DONTNEED) == 0);
     {
@@ -1028,7 +1026,7 @@ TEST_CASE("lease: a grace is for the file that is truncated, and no more has to 
     const module_parameter limit("max_grace_ms", "60000");
     const dax_file truncated("ext4_dax", 8 * page);
     const dax_file other("xfs_dax", 4 * page);
-    const mapping memory = small_pages(16 * page);
+    const mapping memory = mapping::small(16 * page);
     for (const auto& [part, at] : {std::pair(&truncated, 4UL), std::pair(&other, 12UL)}) {
         REQUIRE(::mmap(memory.at(at * page), part->memory.length(), PROT_READ | PROT_WRITE,
                        MAP_SHARED | MAP_FIXED, part->descriptor.get(), 0) != MAP_FAILED);

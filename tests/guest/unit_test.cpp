@@ -5,6 +5,7 @@
 #include "support/held.hpp"
 #include "support/lease.hpp"
 #include "support/page_table.hpp"
+#include "support/repeated.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -38,29 +39,6 @@ bool collapse(const mapping& memory) {
     return ::madvise(memory.data(), memory.length(), madv_collapse) == 0;
 }
 
-/// Does something to memory over and over, for as long as the object lives.
-class disturbance {
-public:
-    explicit disturbance(const std::function<void()>& disturb)
-        : thread_([this, disturb] {
-              while (!stop_) {
-                  disturb();
-              }
-          }) {}
-    disturbance(const disturbance&) = delete;
-    disturbance& operator=(const disturbance&) = delete;
-    disturbance(disturbance&&) = delete;
-    disturbance& operator=(disturbance&&) = delete;
-    ~disturbance() {
-        stop_ = true;
-        thread_.join();
-    }
-
-private:
-    std::atomic<bool> stop_ = false;
-    std::thread thread_;
-};
-
 /// Pages of a pin, from one of its range on, that are not those which are mapped.
 std::size_t pages_apart(const raw_device& device, std::uint32_t handle, const mapping& memory,
                         std::size_t from) {
@@ -83,7 +61,7 @@ std::size_t pages_apart(const raw_device& device, std::uint32_t handle, const ma
 void attack(const mapping& memory, std::size_t changed, const std::function<void()>& disturb) {
     int whole = 0;
     int split = 0;
-    const disturbance disturber(disturb);
+    const repeated disturber(disturb);
     for (int round = 0; round < 1000 && (round < 100 || whole < 20 || split < 20); round++) {
         // Half of the rounds begin with huge pages, as far as one can tell.
         for (int i = 0; round % 2 == 0 && i < 100 && !memory.is_huge(0); i++) {
@@ -250,7 +228,7 @@ void replace_while_pinned(std::size_t length,
 
     std::mutex looking;
     std::size_t next = 0;
-    const disturbance disturber([&] {
+    const repeated disturber([&] {
         {
             const std::scoped_lock lock(looking);
             put.at(next++ % put.size())(at);

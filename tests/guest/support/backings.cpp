@@ -21,12 +21,6 @@ constexpr int read_write = PROT_READ | PROT_WRITE;
 constexpr int huge_2m = 21 << MAP_HUGE_SHIFT;
 constexpr int huge_1g = 30 << MAP_HUGE_SHIFT;
 
-void must(int result, const char* what) {
-    if (result != 0) {
-        throw std::system_error(errno, std::generic_category(), what);
-    }
-}
-
 /// As given, with the pattern at both ends. A whole GiB would take too long.
 mapping filled(mapping memory) {
     constexpr std::size_t end = 4 * page;
@@ -40,9 +34,7 @@ mapping filled(mapping memory) {
 }
 
 mapping map_small_pages() {
-    mapping memory = mapping::anonymous(64 * page);
-    must(::madvise(memory.data(), memory.length(), MADV_NOHUGEPAGE), "MADV_NOHUGEPAGE");
-    return filled(std::move(memory));
+    return mapping::small(64 * page);
 }
 
 mapping map_read_only() {
@@ -53,7 +45,7 @@ mapping map_read_only() {
 
 mapping map_memfd() {
     const file data(::memfd_create("test", MFD_CLOEXEC));
-    must(::ftruncate(data.get(), 64 * page), "memfd");
+    must(::ftruncate(data.get(), 64 * page) == 0, "memfd");
     return filled({64 * page, read_write, MAP_SHARED, data.get()});
 }
 
@@ -70,7 +62,7 @@ mapping map_file(const std::string& directory, int flags, int protection = read_
 mapping map_secret() {
     // The guest boots with secretmem.enable=1.
     const file data(static_cast<int>(::syscall(SYS_memfd_secret, 0)));
-    must(::ftruncate(data.get(), 4 * page), "memfd_secret");
+    must(::ftruncate(data.get(), 4 * page) == 0, "memfd_secret");
     return {4 * page, read_write, MAP_SHARED, data.get()};
 }
 
@@ -87,10 +79,11 @@ mapping map_page_frames() {
     buffer.width = 64;
     buffer.height = 64;
     buffer.bpp = 32;
-    must(::ioctl(card.get(), DRM_IOCTL_MODE_CREATE_DUMB, &buffer), "DRM_IOCTL_MODE_CREATE_DUMB");
+    must(::ioctl(card.get(), DRM_IOCTL_MODE_CREATE_DUMB, &buffer) == 0,
+         "DRM_IOCTL_MODE_CREATE_DUMB");
     drm_mode_map_dumb place{};
     place.handle = buffer.handle;
-    must(::ioctl(card.get(), DRM_IOCTL_MODE_MAP_DUMB, &place), "DRM_IOCTL_MODE_MAP_DUMB");
+    must(::ioctl(card.get(), DRM_IOCTL_MODE_MAP_DUMB, &place) == 0, "DRM_IOCTL_MODE_MAP_DUMB");
     return {buffer.size, read_write, MAP_SHARED, card.get(), static_cast<off_t>(place.offset)};
 }
 

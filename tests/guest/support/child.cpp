@@ -17,18 +17,8 @@
 
 namespace guest {
 
-namespace {
-
-void check(bool good, const char* what) {
-    if (!good) {
-        throw std::system_error(errno, std::generic_category(), what);
-    }
-}
-
-} // namespace
-
 child::child(const std::function<void()>& work) : pid_(::fork()) {
-    check(pid_ >= 0, "fork");
+    must(pid_ >= 0, "fork");
     if (pid_ > 0) {
         return;
     }
@@ -50,7 +40,7 @@ child::~child() {
 
 bool child::wait() {
     int status = 0;
-    check(::waitpid(std::exchange(pid_, 0), &status, 0) > 0, "waitpid");
+    must(::waitpid(std::exchange(pid_, 0), &status, 0) > 0, "waitpid");
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
@@ -61,13 +51,13 @@ void child::kill() {
 
 gate::gate() {
     int ends[2];
-    check(::pipe2(ends, O_CLOEXEC) == 0, "pipe");
+    must(::pipe2(ends, O_CLOEXEC) == 0, "pipe");
     read_end_ = file(ends[0]);
     write_end_ = file(ends[1]);
 }
 
 void gate::open() {
-    check(::write(write_end_.get(), "", 1) == 1, "write");
+    must(::write(write_end_.get(), "", 1) == 1, "write");
 }
 
 void gate::pass() {
@@ -80,7 +70,7 @@ bool gate::pass_within(int milliseconds) {
         return false;
     }
     char byte = 0;
-    check(::read(read_end_.get(), &byte, 1) == 1, "read");
+    must(::read(read_end_.get(), &byte, 1) == 1, "read");
     return true;
 }
 
@@ -97,23 +87,23 @@ bool eventually(const std::function<bool()>& is_so) {
 
 file copy_descriptor(pid_t process, int descriptor) {
     const file target(static_cast<int>(::syscall(SYS_pidfd_open, process, 0)));
-    check(target.get() >= 0, "pidfd_open");
+    must(target.get() >= 0, "pidfd_open");
     file copy(static_cast<int>(::syscall(SYS_pidfd_getfd, target.get(), descriptor, 0)));
-    check(copy.get() >= 0, "pidfd_getfd");
+    must(copy.get() >= 0, "pidfd_getfd");
     return copy;
 }
 
 void become_ordinary_user() {
-    check(::setgroups(0, nullptr) == 0, "setgroups");
-    check(::setresgid(ordinary_user, ordinary_user, ordinary_user) == 0, "setresgid");
-    check(::setresuid(ordinary_user, ordinary_user, ordinary_user) == 0, "setresuid");
+    must(::setgroups(0, nullptr) == 0, "setgroups");
+    must(::setresgid(ordinary_user, ordinary_user, ordinary_user) == 0, "setresgid");
+    must(::setresuid(ordinary_user, ordinary_user, ordinary_user) == 0, "setresuid");
     // A change of user hides /proc/self from its owner.
-    check(::prctl(PR_SET_DUMPABLE, 1) == 0, "prctl");
+    must(::prctl(PR_SET_DUMPABLE, 1) == 0, "prctl");
 }
 
 void set_memlock_limit(std::size_t bytes) {
     const rlimit limit{bytes, bytes};
-    check(::setrlimit(RLIMIT_MEMLOCK, &limit) == 0, "setrlimit");
+    must(::setrlimit(RLIMIT_MEMLOCK, &limit) == 0, "setrlimit");
 }
 
 } // namespace guest

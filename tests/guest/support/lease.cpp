@@ -17,9 +17,7 @@ dax_file::dax_file(const std::string& filesystem, std::size_t size)
 }
 
 frozen::frozen(const file& member) : member_(member) {
-    if (::ioctl(member.get(), FIFREEZE, 0) != 0) {
-        throw std::system_error(errno, std::generic_category(), "FIFREEZE");
-    }
+    must(::ioctl(member.get(), FIFREEZE, 0) == 0, "FIFREEZE");
 }
 
 void frozen::thaw() {

@@ -31,21 +31,30 @@ mapping mapping::shared_anonymous(std::size_t length) {
     return {length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS};
 }
 
-mapping mapping::huge(std::size_t length) {
+mapping mapping::advised(std::size_t length, int advice) {
     constexpr std::size_t unit = 2 * MiB;
     mapping memory = anonymous(length + unit);
     const auto start = reinterpret_cast<std::uintptr_t>(memory.data());
     mapping aligned = memory.keep((unit - start % unit) % unit, length);
-    if (::madvise(aligned.data(), length, MADV_HUGEPAGE) != 0) {
-        throw std::system_error(errno, std::generic_category(), "MADV_HUGEPAGE");
-    }
-    aligned.fill();
-    for (std::size_t at = 0; at < length; at += unit) {
-        if (!aligned.is_huge(at)) {
+    must(::madvise(aligned.data(), length, advice) == 0, "madvise");
+    return aligned;
+}
+
+mapping mapping::small(std::size_t length) {
+    mapping memory = advised(length, MADV_NOHUGEPAGE);
+    memory.fill();
+    return memory;
+}
+
+mapping mapping::huge(std::size_t length) {
+    mapping memory = advised(length, MADV_HUGEPAGE);
+    memory.fill();
+    for (std::size_t at = 0; at < length; at += 2 * MiB) {
+        if (!memory.is_huge(at)) {
             throw std::runtime_error("the kernel has no huge page");
         }
     }
-    return aligned;
+    return memory;
 }
 
 bool mapping::is_huge(std::size_t offset) const {
@@ -83,15 +92,11 @@ mapping mapping::keep(std::size_t offset, std::size_t length) {
 }
 
 void mapping::unmap_part(std::size_t offset, std::size_t length) const {
-    if (::munmap(address_ + offset, length) != 0) {
-        throw std::system_error(errno, std::generic_category(), "munmap");
-    }
+    must(::munmap(address_ + offset, length) == 0, "munmap");
 }
 
 void mapping::protect(int protection) const {
-    if (::mprotect(address_, length_, protection) != 0) {
-        throw std::system_error(errno, std::generic_category(), "mprotect");
-    }
+    must(::mprotect(address_, length_, protection) == 0, "mprotect");
 }
 
 std::uint64_t pattern(std::uint64_t seed, std::uint64_t offset) {

@@ -34,6 +34,12 @@ public:
     static mapping anonymous(std::size_t length);
     static mapping shared_anonymous(std::size_t length);
 
+    /// Anonymous memory, aligned to 2 MiB, not touched yet; \p advice is of madvise(2).
+    static mapping advised(std::size_t length, int advice);
+
+    /// Anonymous memory in single pages, filled.
+    static mapping small(std::size_t length);
+
     /// Transparent huge pages, filled, aligned, and really huge; throws if they are not. \p length
     /// is a multiple of 2 MiB.
     static mapping huge(std::size_t length);

@@ -18,12 +18,6 @@ namespace guest {
 
 namespace {
 
-void check(bool good, const char* what) {
-    if (!good) {
-        throw std::system_error(errno, std::generic_category(), what);
-    }
-}
-
 /// The structure that some bytes start with.
 template <typename T>
 T head(std::span<const std::byte> bytes) {
@@ -186,21 +180,21 @@ netlink_attributes netlink_answer::only() && {
 
 netlink_socket::netlink_socket()
     : file_(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC)) {
-    check(descriptor() >= 0, "netlink socket");
+    must(descriptor() >= 0, "netlink socket");
     const sockaddr_nl address{AF_NETLINK, 0, 0, 0};
-    check(::bind(descriptor(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0,
-          "bind");
+    must(::bind(descriptor(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0,
+         "bind");
     const int on = 1;
     for (const int option : {NETLINK_EXT_ACK, NETLINK_CAP_ACK}) {
-        check(::setsockopt(descriptor(), SOL_NETLINK, option, &on, sizeof(on)) == 0, "setsockopt");
+        must(::setsockopt(descriptor(), SOL_NETLINK, option, &on, sizeof(on)) == 0, "setsockopt");
     }
 }
 
 void netlink_socket::send(std::span<const std::byte> message) {
     sent_.assign(message.begin(), message.end());
-    check(::send(descriptor(), message.data(), message.size(), 0) ==
-              static_cast<ssize_t>(message.size()),
-          "netlink send");
+    must(::send(descriptor(), message.data(), message.size(), 0) ==
+             static_cast<ssize_t>(message.size()),
+         "netlink send");
 }
 
 bool netlink_socket::receive(netlink_answer& answer) {
@@ -210,7 +204,7 @@ bool netlink_socket::receive(netlink_answer& answer) {
     }
     const auto datagram = std::make_shared<std::vector<std::byte>>(room_);
     const ssize_t got = ::recv(descriptor(), datagram->data(), datagram->size(), MSG_TRUNC);
-    check(got >= 0, "netlink recv");
+    must(got >= 0, "netlink recv");
     if (static_cast<std::size_t>(got) > datagram->size()) {
         throw std::runtime_error("a netlink datagram of " + std::to_string(got) + " bytes");
     }
@@ -279,8 +273,8 @@ std::optional<netlink_message> netlink_socket::event(int milliseconds) {
 }
 
 void netlink_socket::set_buffer(int bytes) const {
-    check(::setsockopt(descriptor(), SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) == 0,
-          "SO_RCVBUFFORCE");
+    must(::setsockopt(descriptor(), SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) == 0,
+         "SO_RCVBUFFORCE");
 }
 
 netlink_request longpin_request(std::uint8_t command, std::uint16_t flags,

@@ -18,33 +18,23 @@ namespace guest {
 
 namespace {
 
-[[noreturn]] void fail(const char* what) {
-    throw std::system_error(errno, std::generic_category(), what);
-}
-
 ibv_context* open_rdma_device() {
     int count = 0;
     const std::unique_ptr<ibv_device*, void (*)(ibv_device**)> devices(
         ::ibv_get_device_list(&count), ::ibv_free_device_list);
-    if (!devices) {
-        fail("ibv_get_device_list");
-    }
+    must(devices != nullptr, "ibv_get_device_list");
     if (count != 1) {
         throw std::runtime_error("the guest has one RDMA device, and libibverbs finds " +
                                  std::to_string(count));
     }
     ibv_context* const device = ::ibv_open_device(*devices);
-    if (device == nullptr) {
-        fail("ibv_open_device");
-    }
+    must(device != nullptr, "ibv_open_device");
     return device;
 }
 
 ibv_pd* allocate_domain(ibv_context* device) {
     ibv_pd* const domain = ::ibv_alloc_pd(device);
-    if (domain == nullptr) {
-        fail("ibv_alloc_pd");
-    }
+    must(domain != nullptr, "ibv_alloc_pd");
     return domain;
 }
 
@@ -88,9 +78,7 @@ int rdma_peer::try_to_register(const mapping& memory, direction wanted) const {
 io_uring_peer::io_uring_peer() {
     io_uring_params parameters{};
     ring_ = file(static_cast<int>(::syscall(SYS_io_uring_setup, 1, &parameters)));
-    if (ring_.get() < 0) {
-        fail("io_uring_setup");
-    }
+    must(ring_.get() >= 0, "io_uring_setup");
 }
 
 int io_uring_peer::add_buffers(std::span<const iovec> buffers) const {
@@ -101,9 +89,8 @@ int io_uring_peer::add_buffers(std::span<const iovec> buffers) const {
 }
 
 void io_uring_peer::remove_buffers() const {
-    if (::syscall(SYS_io_uring_register, ring_.get(), IORING_UNREGISTER_BUFFERS, nullptr, 0) != 0) {
-        fail("IORING_UNREGISTER_BUFFERS");
-    }
+    must(::syscall(SYS_io_uring_register, ring_.get(), IORING_UNREGISTER_BUFFERS, nullptr, 0) == 0,
+         "IORING_UNREGISTER_BUFFERS");
 }
 
 int io_uring_peer::try_to_register(const mapping& memory) const {
@@ -129,9 +116,7 @@ int try_v4l2(const mapping& memory, direction wanted) {
     format.fmt.pix.height = 32;
     format.fmt.pix.pixelformat = V4L2_PIX_FMT_GREY;
     format.fmt.pix.field = V4L2_FIELD_NONE;
-    if (::ioctl(device.get(), VIDIOC_S_FMT, &format) != 0) {
-        fail("VIDIOC_S_FMT");
-    }
+    must(::ioctl(device.get(), VIDIOC_S_FMT, &format) == 0, "VIDIOC_S_FMT");
     if (format.fmt.pix.sizeimage > memory.length()) {
         throw std::runtime_error("vivid's smallest picture is too large: " +
                                  std::to_string(format.fmt.pix.sizeimage));
@@ -141,9 +126,7 @@ int try_v4l2(const mapping& memory, direction wanted) {
     request.count = 1;
     request.type = type;
     request.memory = V4L2_MEMORY_USERPTR;
-    if (::ioctl(device.get(), VIDIOC_REQBUFS, &request) != 0) {
-        fail("VIDIOC_REQBUFS");
-    }
+    must(::ioctl(device.get(), VIDIOC_REQBUFS, &request) == 0, "VIDIOC_REQBUFS");
 
     v4l2_buffer buffer{};
     buffer.type = type;

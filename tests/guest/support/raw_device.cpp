@@ -16,6 +16,12 @@ void file::close() {
     }
 }
 
+void must(bool good, const char* call) {
+    if (!good) {
+        throw std::system_error(errno, std::generic_category(), call);
+    }
+}
+
 file open_file(const std::string& path, int flags) {
     const int descriptor = ::open(path.c_str(), flags | O_CLOEXEC, 0600);
     if (descriptor < 0) {

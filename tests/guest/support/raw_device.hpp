@@ -33,6 +33,9 @@ private:
     int descriptor_ = -1;
 };
 
+/// Throws what errno says, unless the call went well.
+void must(bool good, const char* call);
+
 /// open(2); throws if it fails, since what is opened is part of the guest.
 file open_file(const std::string& path, int flags);
 
