@@ -241,7 +241,7 @@ static int make_room(struct taking *taking, unsigned long nr)
  * How many of so many pages to take at once: one, if it may turn out to be part of a unit, else up
  * to the end of the chunk.
  */
-static unsigned long at_once(const struct taking *taking, unsigned long nr)
+static unsigned long chunk_of(const struct taking *taking, unsigned long nr)
 {
 	if (nr > 1 && (taking->in_units || !longpin_is_mapped_by_page(current->mm, taking->addr)))
 		return 1;
@@ -268,22 +268,32 @@ static void grow(struct taking *taking, unsigned long wanted, struct longpin_tak
 	taken->pages = run->pages;
 }
 
+/*
+ * Give back what longpin_gup_longterm() took and no run may hold: a device's pages among them are
+ * pinned, too, which is not how a run holds them.
+ */
+static void give_back_pins(struct page **pages, unsigned long nr)
+{
+	for (; nr; pages++, nr--)
+		longpin_unpin_range(*pages, 1, false);
+}
+
 /* Returns the pages taken, 0 to try again, or an errno. */
-static long take_ordinary(struct taking *taking, unsigned long nr, unsigned long at_once)
+static long take_ordinary(struct taking *taking, unsigned long nr, unsigned long chunk)
 {
 	struct longpin_taken taken = { .runs = taking->runs };
 	unsigned long flags;
 	u32 reason;
 	long got;
 
-	got = longpin_gup_longterm(taking->addr, at_once, taking->segment.gup_flags, taking->pages);
+	got = longpin_gup_longterm(taking->addr, chunk, taking->segment.gup_flags, taking->pages);
 	if (got <= 0)
 		return gup_refused(taking, got);
 
 	flags = longpin_sort_pages(taking->pages, got, &taken);
 	reason = objection(taking, &taken, flags);
 	if (reason != LONGPIN_REASON_NONE) {
-		longpin_give_back(&taken);
+		give_back_pins(taking->pages, got);
 		return ask_again(taking, -EOPNOTSUPP, reason);
 	}
 	grow(taking, nr, &taken);
@@ -305,14 +315,14 @@ static bool hold_pagemap(struct taking *taking, const struct page *page)
  * Take references on the pages present at taking->addr that belong to one pagemap, which is
  * taking->pgmap then. Returns how many pages, 0 when none is present, or -ENODEV.
  */
-static long take_present_dax(struct taking *taking, unsigned long nr, unsigned long at_once,
+static long take_present_dax(struct taking *taking, unsigned long nr, unsigned long chunk,
 			     struct longpin_taken *taken)
 {
 	struct page **pages = taking->pages;
 	long got, good = 0, i;
 
 	rcu_read_lock_sched();
-	got = longpin_gup_present(taking->addr, at_once, for_writing(taking), pages);
+	got = longpin_gup_present(taking->addr, chunk, for_writing(taking), pages);
 	if (got && !is_zone_device_page(pages[0])) {
 		/* Where a file on fs-DAX has a large hole it is the huge zero page. */
 		for (i = 0; i < got; i++)
@@ -350,21 +360,22 @@ static long take_hole(struct taking *taking, struct longpin_taken *taken)
 
 	if (got <= 0)
 		return 0;
+	if (is_zone_device_page(taking->pages[0])) {
+		give_back_pins(taking->pages, got);
+		return 0;
+	}
 	longpin_sort_pages(taking->pages, got, taken);
-	if (!is_zone_device_page(taking->pages[0]))
-		return got;
-	longpin_unpin_range(taking->pages[0], 1, false);
-	return 0;
+	return got;
 }
 
 /*
  * What of the chunk is there, or what of it was brought in. Returns how many pages, 0 to try again,
  * or an errno.
  */
-static long take_dax_pages(struct taking *taking, unsigned long nr, unsigned long at_once,
+static long take_dax_pages(struct taking *taking, unsigned long nr, unsigned long chunk,
 			   struct longpin_taken *taken)
 {
-	long got = take_present_dax(taking, nr, at_once, taken);
+	long got = take_present_dax(taking, nr, chunk, taken);
 	int err;
 
 	if (!got) {
@@ -372,7 +383,7 @@ static long take_dax_pages(struct taking *taking, unsigned long nr, unsigned lon
 		if (err)
 			return longpin_refuse_at(taking->why, err == -ENOMEM ? -ENOMEM : -EFAULT,
 						 LONGPIN_REASON_FAULT, taking->addr);
-		got = take_present_dax(taking, nr, at_once, taken);
+		got = take_present_dax(taking, nr, chunk, taken);
 	}
 	if (got < 0)
 		return longpin_refuse_at(taking->why, -EFAULT, LONGPIN_REASON_DEVICE_GONE,
@@ -383,7 +394,7 @@ static long take_dax_pages(struct taking *taking, unsigned long nr, unsigned lon
 }
 
 /* Returns the pages taken, 0 to try again, or an errno. */
-static long take_dax(struct taking *taking, unsigned long nr, unsigned long at_once)
+static long take_dax(struct taking *taking, unsigned long nr, unsigned long chunk)
 {
 	struct longpin_taken taken = { .runs = taking->runs };
 	struct mm_struct *mm = current->mm;
@@ -400,7 +411,7 @@ static long take_dax(struct taking *taking, unsigned long nr, unsigned long at_o
 	/* What was classified a moment ago may be shorter now, or something else. */
 	if (is_dax(taking)) {
 		nr = min(nr, (taking->segment.end - taking->addr) >> PAGE_SHIFT);
-		got = take_dax_pages(taking, nr, min(nr, at_once), &taken);
+		got = take_dax_pages(taking, nr, min(nr, chunk), &taken);
 	}
 	if (!got)
 		got = try_again(taking);
@@ -464,7 +475,7 @@ static int prepare_chunk(struct taking *taking)
 /* Returns the pages taken, 0 to try again, or an errno. */
 static long take_some(struct taking *taking, unsigned long nr)
 {
-	unsigned long chunk = at_once(taking, nr);
+	unsigned long chunk = chunk_of(taking, nr);
 	int err = make_room(taking, chunk);
 
 	if (err)

@@ -3,6 +3,7 @@
 // is pinned that may not be, and none is left behind.
 #include "support/child.hpp"
 #include "support/mapping.hpp"
+#include "support/page_table.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -151,4 +152,31 @@ TEST_CASE("race: device-DAX mapped in the middle of a pin is held as device-DAX"
     CHECK(vm_pin() == 0);
     CHECK(pinned_pages() == held_before);
     // That the device is not held any more is shown when it is unbound, after the run.
+}
+
+TEST_CASE("race: device-DAX that comes where ordinary memory was when the pin began") {
+    constexpr std::size_t ordinary = 16 * length;
+    const raw_device device;
+    const file dax = open_file(backing("devdax_4k"), O_RDWR);
+    const long held_before = pinned_pages();
+    int in_time = 0;
+    for (int round = 0; round < 50 && in_time < 10; round++) {
+        const mapping memory = mapping::advised(ordinary + length, MADV_NOHUGEPAGE);
+        // Pinning touches the memory: so one sees how far it is.
+        std::thread replacing([&] {
+            const page_table table;
+            while (table.physical_address(memory.data()) == 0) {
+            }
+            ::mmap(memory.at(ordinary), length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                   dax.get(), 0);
+        });
+        longpin_pin answer{};
+        const int err = device.pin(memory.data(), memory.length(), LONGPIN_PIN_WRITE, answer);
+        replacing.join();
+        REQUIRE(err == 0);
+        in_time += (answer.out_kinds & LONGPIN_KIND_DEVDAX) != 0 ? 1 : 0;
+        REQUIRE(device.unpin(answer.out_handle) == 0);
+        REQUIRE(pinned_pages() == held_before);
+    }
+    CHECK(in_time == 10);
 }
