@@ -699,9 +699,13 @@ TEST_CASE("lease: UNPIN waits for a REPIN that is under way, and the next one fi
     gate repin_now;
     gate repin_next;
     child pinner([&] {
-        const mapping memory(4 * page, PROT_READ | PROT_WRITE, MAP_SHARED, slow.get());
-        const std::uint32_t handle = device.must_pin(memory.data(), 4 * page, leased_write);
-        ::madvise(memory.data(), 4 * page, MADV_DONTNEED);
+        const mapping memory = small_pages(8 * page);
+        if (::mmap(memory.at(4 * page), 4 * page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                   slow.get(), 0) == MAP_FAILED) {
+            throw std::runtime_error("mmap");
+        }
+        const std::uint32_t handle = device.must_pin(memory.data(), 8 * page, leased_write);
+        ::madvise(memory.data(), 8 * page, MADV_DONTNEED);
         int next_result = 0;
         std::thread next([&] {
             repin_next.pass();
@@ -713,7 +717,7 @@ TEST_CASE("lease: UNPIN waits for a REPIN that is under way, and the next one fi
         longpin_repin answer{};
         const int result = device.repin(handle, answer);
         next.join();
-        if (result != 0 || answer.out_repinned != 4 || next_result != ENOENT) {
+        if (result != 0 || answer.out_repinned != 8 || next_result != ENOENT) {
             throw std::runtime_error("REPIN");
         }
     });
@@ -734,7 +738,8 @@ TEST_CASE("lease: UNPIN waits for a REPIN that is under way, and the next one fi
     REQUIRE(falls_asleep(unpinner.pid()));
     repin_next.open();
     CHECK_FALSE(unpinned.pass_within(50));
-    CHECK(vm_pin(pinner.pid()) == 4 * page);
+    CHECK(must_query(device, handle).out_pages == 4);
+    CHECK(vm_pin(pinner.pid()) == 8 * page); // with those that are to come
     filesystem.thaw();
     CHECK(unpinner.wait());
     CHECK(pinner.wait());
