@@ -259,6 +259,50 @@ TEST_CASE("lease: holes in the middle leave the rest, whatever their order") {
     CHECK(held == must_query(device, handle).out_pages);
 }
 
+TEST_CASE(
+    "lease: gaps side by side become one, and so do runs when the gap between them is filled") {
+    const raw_device device;
+    constexpr std::size_t pages = 64;
+    const mapping memory = map_devdax("devdax_4k", pages * page);
+    memory.fill();
+    const std::uint32_t handle = device.must_pin(memory.data(), pages * page, leased_write);
+    const longpin_query before = must_query(device, handle);
+    REQUIRE(before.out_runs == 1);
+    const auto let_go = [&](std::size_t i) { REQUIRE(device.let_go(handle, i * page, page) == 0); };
+    const auto check_as_before = [&] {
+        longpin_repin answer{};
+        REQUIRE(device.repin(handle, answer) == 0);
+        CHECK(must_query(device, handle).out_runs == 1);
+        CHECK(must_query(device, handle).out_bookkeeping == before.out_bookkeeping);
+    };
+    SECTION("from the first page on") {
+        for (std::size_t i = 0; i < pages; i++) {
+            let_go(i);
+        }
+        CHECK(must_query(device, handle).out_bookkeeping == before.out_bookkeeping);
+        check_as_before();
+    }
+    SECTION("from the last page on") {
+        for (std::size_t i = pages; i > 0; i--) {
+            let_go(i - 1);
+        }
+        CHECK(must_query(device, handle).out_bookkeeping == before.out_bookkeeping);
+        check_as_before();
+    }
+    SECTION("every other page") {
+        for (std::size_t i = 0; i < pages; i += 2) {
+            let_go(i);
+        }
+        CHECK(must_query(device, handle).out_runs == pages / 2);
+        longpin_repin answer{};
+        for (std::size_t i = 0; i < pages; i += 2) {
+            REQUIRE(device.repin(handle, answer, i * page, page) == 0);
+            REQUIRE(answer.out_pages == pages / 2 + i / 2 + 1);
+        }
+        check_as_before();
+    }
+}
+
 TEST_CASE("lease: an end of the range that isn't a page's is counted in bytes of the range") {
     const raw_device device;
     mapping memory = mapping::small(4 * page);
