@@ -14,9 +14,11 @@
 #include <functional>
 #include <mutex>
 #include <random>
+#include <stdexcept>
 #include <sys/syscall.h>
 #include <thread>
 #include <unistd.h>
+#include <utility>
 
 using namespace guest;
 
@@ -95,6 +97,8 @@ TEST_CASE("units: one reference holds a huge page, or what of it is asked for") 
     CHECK(references(memory, MiB / 2, MiB) == 1);
     CHECK(references(memory, 17 * page + 5, page) == 1); // two pages
     CHECK(references(memory, 17 * page, page) == 1);
+    REQUIRE(::madvise(memory.data(), 2 * huge, MADV_DONTNEED) == 0);
+    CHECK(references(memory, 0, 2 * huge) == 2); // which are brought in only then
     held(memory).check_coherent(memory.data());
     CHECK(vm_pin() == 0);
 }
@@ -141,6 +145,39 @@ TEST_CASE("units: where the mapping is not one piece, a huge page is held page b
     held(memory).check_coherent(memory.data());
 }
 
+TEST_CASE(
+    "units: huge pages side by side in memory, one of them mapped page by page, are two runs") {
+    const mapping memory = mapping::huge(16 * huge);
+    const mapping pair = mapping::huge(2 * huge);
+    const page_table table;
+    const auto found = [&] {
+        for (std::size_t i = 0; i < 16 * huge; i += huge) {
+            for (std::size_t k = 0; k < 16 * huge; k += huge) {
+                if (table.physical_address(memory.at(i)) + huge ==
+                    table.physical_address(memory.at(k))) {
+                    return std::pair(memory.at(i), memory.at(k));
+                }
+            }
+        }
+        throw std::runtime_error("no two huge pages are side by side");
+    }();
+    const auto move = [](std::byte* from, std::byte* to) {
+        REQUIRE(::mremap(from, huge, huge, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+    };
+    move(found.first, pair.at(0));
+    move(found.second, pair.at(huge));
+    REQUIRE(table.physical_address(pair.at(0)) + huge == table.physical_address(pair.at(huge)));
+    CHECK(references(pair, 0, 2 * huge) == 2);
+
+    const std::size_t by_page = GENERATE(std::size_t{0}, huge);
+    REQUIRE(::mprotect(pair.at(by_page), page, PROT_READ) == 0);
+    REQUIRE(::mprotect(pair.at(by_page), page, PROT_READ | PROT_WRITE) == 0);
+    const long before = pinned_pages();
+    CHECK(references(pair, 0, 2 * huge) == pages_in_huge + 1);
+    CHECK(references(pair, MiB, huge) == pages_in_huge / 2 + 1);
+    CHECK(pinned_pages() == before);
+}
+
 TEST_CASE("units: a lease gives a huge page back whole, and lets go of whole ones only") {
     const raw_device device;
     const mapping memory = mapping::huge(2 * huge);
@@ -172,6 +209,22 @@ TEST_CASE("units: the first and the last huge page of a lease are held and lost 
     CHECK(lost_exactly(device, handle, 0, MiB / page));
     memory.unmap_part(2 * huge - page, page);
     CHECK(lost_exactly(device, handle, 0, huge / page));
+}
+
+TEST_CASE("units: a huge page that is taken in two parts is held twice, and given back twice") {
+    const raw_device device;
+    const mapping memory = mapping::huge(huge);
+    const long before = pinned_pages();
+    const std::uint32_t handle = device.must_pin(memory.data(), huge, leased_write);
+    REQUIRE(device.let_go(handle, 0, huge) == 0);
+    longpin_repin answer{};
+    REQUIRE(device.repin(handle, answer, 0, 100 * page) == 0);
+    REQUIRE(device.repin(handle, answer) == 0);
+    CHECK(answer.out_repinned == pages_in_huge - 100);
+    CHECK(pinned_pages() - before == 2);
+    CHECK(must_query(device, handle).out_runs == 2);
+    REQUIRE(device.unpin(handle) == 0);
+    CHECK(pinned_pages() == before);
 }
 
 TEST_CASE("units: a huge page that is split while it is pinned") {
