@@ -39,6 +39,16 @@ longpin::pin_record only_pin(const raw_device& device) {
     return pins.front();
 }
 
+/// What a context holds, as the list of them says.
+std::uint64_t pages_of(const raw_device& device) {
+    const auto all = longpin::inventory().contexts();
+    const auto found = std::ranges::find(all, context_of(device), &longpin::context_record::id);
+    if (found == all.end()) {
+        throw std::runtime_error("the context is not listed");
+    }
+    return found->pages;
+}
+
 /// A file with a name, gone in the end.
 class named_file {
 public:
@@ -135,6 +145,31 @@ TEST_CASE("inventory: a lease is listed as one, with its grace and what was take
     CHECK(after.revocations == before.revocations + 2);
     CHECK(after.pages_revoked == before.pages_revoked + 8);
     CHECK(after.repins == before.repins);
+}
+
+TEST_CASE("inventory: of a lease the sums count what it holds now, and REPIN") {
+    const longpin::inventory inventory;
+    const auto before = inventory.statistics();
+    const raw_device device;
+    const mapping memory = mapping::anonymous(8 * page);
+    const std::uint32_t handle = device.must_pin(memory.data(), 8 * page, LONGPIN_PIN_LEASE);
+    const auto check_held = [&](std::uint64_t pages) {
+        CHECK(inventory.statistics().pages == before.pages + pages);
+        CHECK(inventory.statistics().runs == before.runs + only_pin(device).footprint.runs);
+        CHECK(pages_of(device) == pages);
+    };
+    check_held(8);
+    REQUIRE(::madvise(memory.at(2 * page), 3 * page, MADV_DONTNEED) == 0);
+    check_held(5);
+    longpin_repin answer{};
+    REQUIRE(device.repin(handle, answer) == 0);
+    check_held(8);
+    REQUIRE(device.repin(handle, answer) == 0); // there is nothing to do
+    CHECK(inventory.statistics().repins == before.repins + 1);
+    REQUIRE(device.let_go(handle, 0, 8 * page) == 0);
+    check_held(0);
+    REQUIRE(device.unpin(handle) == 0);
+    CHECK(inventory.statistics().pages == before.pages);
 }
 
 TEST_CASE("inventory: the file behind a pin is the one that was mapped, at the first pinned byte") {
