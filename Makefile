@@ -141,7 +141,7 @@ test-guest: bench-guest
 	tests/part guest-$(KERNEL) $(guest) --name test-$(KERNEL) $(guest_tests) -- \
 		/longpin/run-tests $(if $(FILTER),'$(FILTER)')
 	$(if $(FILTER),,tests/part scale-$(KERNEL) $(guest) --name scale-$(KERNEL) $(guest_tests) \
-		--memory 2G --nvdimm none -- /longpin/run-tests 'scale*')
+		--memory 2G --nvdimm large -- /longpin/run-tests 'scale*')
 	$(if $(FILTER),,tests/part cost-$(KERNEL) $(bench_guest) --name cost-$(KERNEL) $(cost) \
 		--add $(recorded):/longpin/recorded.json -- sh -c '$(cost_setup) && longpin-pin-bench --check /longpin/recorded.json')
 
@@ -160,7 +160,7 @@ bench-guest: all $(floor)/longpin_floor.ko
 # NUMA balancing unmaps pages now and then, to see who uses them, and a pin has to map them again.
 bench_guest = $(guest) --append 'intel_iommu=on numa_balancing=disable' \
 	--module $(floor)/longpin_floor.ko --add tests/guest/peers:/longpin/peers \
-	$(foreach bench,pin thread dump truncate,--add build/user/tests/longpin-$(bench)-bench:/longpin/bin/longpin-$(bench)-bench)
+	$(foreach bench,pin thread dump truncate large,--add build/user/tests/longpin-$(bench)-bench:/longpin/bin/longpin-$(bench)-bench)
 
 # $(call bench,NAME,OPTIONS,COMMANDS): run these commands in a guest
 define bench
@@ -173,14 +173,18 @@ bench: deps-bench ## boot guests and print what pins, listings and leases cost, 
 	$(MAKE) bench-pin FILTER= >/dev/null
 	$(call bench,dump,--icount --memory 2G --nvdimm none,modprobe longpin && longpin-dump-bench)
 	$(call bench,truncate,--icount --memory 2G --nvdimm fsdax,pmem-setup all && modprobe longpin && longpin-truncate-bench)
+	$(call bench,large,--icount $(large) && longpin-large-bench)
+	$(call bench,large-time,$(large) && longpin-large-bench --milliseconds)
 	cp build/run/bench-pin-$(KERNEL)/results build/bench-$(KERNEL).json
 	$(pin_report) tables build/bench-$(KERNEL).json >build/bench-pin-$(KERNEL).md
-	{ cat build/bench-pin-$(KERNEL).md && for name in dump truncate; do \
+	{ cat build/bench-pin-$(KERNEL).md && for name in dump truncate large large-time; do \
 		echo && cat build/run/bench-$$name-$(KERNEL)/output.log; done } >build/bench-$(KERNEL).md
 	$(pin_report) data build/bench-$(KERNEL).json >build/bench-$(KERNEL).data
 	gnuplot -e "data='build/bench-$(KERNEL).data'; output_file='build/bench-$(KERNEL).svg'; kernel='$(KERNEL)'" \
 		tests/bench/chart.gnuplot
 	cat build/bench-$(KERNEL).md
+
+large = --memory 2G --nvdimm large,pmem-setup all && modprobe longpin
 
 .PHONY: bench-pin
 bench-pin: bench-guest ## only what pins cost; FILTER=... is a part of the names of memory

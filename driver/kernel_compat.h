@@ -176,12 +176,12 @@ static inline struct page *longpin_nth_page(const struct page *page, unsigned lo
 static inline unsigned long longpin_page_flags(const struct page *page)
 {
 #ifdef LONGPIN_HAVE_MEMDESC_FLAGS
-	/* Other flags than those that are looked at may change meanwhile. */
-	return data_race(page->flags.f);
+	const unsigned long *flags = &page->flags.f;
 #else
-	/* Other flags than those that are looked at may change meanwhile. */
-	return data_race(page->flags);
+	const unsigned long *flags = &page->flags;
 #endif
+	/* Other flags than those that are looked at may change meanwhile. */
+	return data_race(*flags);
 }
 
 /* Mark pages dirty without their lock, as the kernel does while it unmaps them. */

@@ -38,8 +38,7 @@ struct what {
 
 pinners each_with_a_file(const char* name) {
     const auto kinds = bench::pinner_kinds();
-    const auto kind = std::ranges::find_if(
-        kinds, [&](const bench::pinner_kind& one) { return std::string_view(one.name) == name; });
+    const auto kind = std::ranges::find(kinds, name, &bench::pinner_kind::name);
     pinners all;
     while (all.size() < most_threads) {
         all.push_back(kind->make(bench::promise::longterm));

@@ -743,7 +743,7 @@ TEST_CASE("lease: UNPIN waits for a REPIN that is under way, and the next one fi
     gate repin_now;
     gate repin_next;
     child pinner([&] {
-        const mapping memory = small_pages(8 * page);
+        const mapping memory = mapping::small(8 * page);
         if (::mmap(memory.at(4 * page), 4 * page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
                    slow.get(), 0) == MAP_FAILED) {
             throw std::runtime_error("mmap");
@@ -771,6 +771,7 @@ TEST_CASE("lease: UNPIN waits for a REPIN that is under way, and the next one fi
 
     frozen filesystem(slow);
     repin_now.open();
+    REQUIRE(eventually([&] { return must_query(device, handle).out_pages == 4; }));
     REQUIRE(falls_asleep(pinner.pid()));
     gate unpinned;
     child unpinner([&] {

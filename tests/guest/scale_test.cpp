@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// 100,000 pins of 100 processes, in a guest of 2 GiB of its own: hidden ([.]) from the run of all
-// others.
+// 100,000 pins of 100 processes, and pins of 256 GiB, in a guest of 2 GiB of its own
+// (qemu/layouts/large): hidden ([.]) from the run of all others.
 #include "support/child.hpp"
-#include "support/mapping.hpp"
+#include "support/lease.hpp"
 #include "support/netlink.hpp"
 #include "support/shell.hpp"
 
@@ -14,6 +14,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <list>
 #include <sstream>
@@ -206,4 +207,32 @@ TEST_CASE("scale: 100,000 pins are all listed, and once, while others come and g
     CHECK(statistic(LONGPIN_A_STATS_CONTEXTS) == 0);
     CHECK(pinned_pages() == held_before);
     CHECK(eventually([&] { return memory_used_for("Slab") < slab_before + 8 * MiB; }));
+}
+
+TEST_CASE("scale: devices that are much larger than RAM are pinned in one call", "[.]") {
+    const long held_before = pinned_pages();
+    for (const auto& [name, length] :
+         {std::pair{"devdax_2m", 256 * GiB}, std::pair{"devdax_1g", 64 * GiB}}) {
+        INFO(name);
+        const mapping memory = map_devdax(name, length);
+        const raw_device device;
+        const auto [handle, query] = timed(name, [&] {
+            const std::uint32_t made = device.must_pin(memory.data(), length, LONGPIN_PIN_WRITE);
+            return std::pair{made, must_query(device, made)};
+        });
+        CHECK(query.out_pages == length / page);
+        CHECK(query.out_kinds == LONGPIN_KIND_DEVDAX);
+        // The device is one physical range, and so is the record of it.
+        CHECK(query.out_runs == 1);
+        CHECK(query.out_bookkeeping < 1 * KiB);
+
+        for (const std::size_t offset : {std::size_t{0}, length / 2, length - 8}) {
+            const std::uint64_t word = pattern(7, offset);
+            REQUIRE(device.write(handle, offset, &word, sizeof(word)) == 0);
+            CHECK(std::memcmp(memory.at(offset), &word, sizeof(word)) == 0);
+        }
+        CHECK(device.unpin(handle) == 0);
+        CHECK(vm_pin() == 0);
+        CHECK(pinned_pages() == held_before);
+    }
 }
