@@ -71,13 +71,15 @@ bool print_instructions() {
         double first = 0;
         for (std::size_t gigabytes = 1; gigabytes <= kind.gigabytes; gigabytes *= 4) {
             const cost spent = measure(memory, gigabytes * GiB);
-            const auto pages = static_cast<double>(gigabytes * GiB / guest::page);
-            const double each = static_cast<double>(spent.pin) / pages;
+            const std::size_t pages = gigabytes * GiB / guest::page;
+            const auto a_page = [&](std::uint64_t all) {
+                return static_cast<double>(all) / static_cast<double>(pages);
+            };
+            const double each = a_page(spent.pin);
             first = gigabytes == 1 ? each : first;
             linear = linear && each < first * 1.05;
             fmt::print("| {} | {} GiB | {} | {:.3f} | {:.3f} | {} | {} |\n", kind.name, gigabytes,
-                       spent.pin, each, static_cast<double>(spent.unpin) / pages, spent.runs,
-                       spent.bookkeeping);
+                       spent.pin, each, a_page(spent.unpin), spent.runs, spent.bookkeeping);
         }
     }
     return linear;

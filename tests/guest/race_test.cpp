@@ -162,17 +162,19 @@ TEST_CASE("race: device-DAX that comes where ordinary memory was when the pin be
     int in_time = 0;
     for (int round = 0; round < 50 && in_time < 10; round++) {
         const mapping memory = mapping::advised(ordinary + length, MADV_NOHUGEPAGE);
+        bool replaced = false;
         // Pinning touches the memory: so one sees how far it is.
         std::thread replacing([&] {
             const page_table table;
             while (table.physical_address(memory.data()) == 0) {
             }
-            ::mmap(memory.at(ordinary), length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-                   dax.get(), 0);
+            replaced = ::mmap(memory.at(ordinary), length, PROT_READ | PROT_WRITE,
+                              MAP_SHARED | MAP_FIXED, dax.get(), 0) != MAP_FAILED;
         });
         longpin_pin answer{};
         const int err = device.pin(memory.data(), memory.length(), LONGPIN_PIN_WRITE, answer);
         replacing.join();
+        REQUIRE(replaced);
         REQUIRE(err == 0);
         in_time += (answer.out_kinds & LONGPIN_KIND_DEVDAX) != 0 ? 1 : 0;
         REQUIRE(device.unpin(answer.out_handle) == 0);
