@@ -159,7 +159,9 @@ static long hand_over(struct taking *taking, const struct longpin_taken *taken)
 		return try_again(taking);
 	}
 	err = longpin_runs_fill(&range->runs, &taking->cursor, taken);
-	/* What follows from it is brought up to date at the end: see next_gap(). */
+	/* Nobody looks yet at a pin that is being made: that counts at its end, in next_gap(). */
+	if (range->announced)
+		pinned_range_changed(range);
 	spin_unlock(&range->lock);
 
 	return err ? err : taken->pages;
