@@ -261,3 +261,43 @@ TEST_CASE("library: a vector's elements stay pinned while it grows, and no longe
     }
     CHECK(vm_pin() == 0);
 }
+
+TEST_CASE("library: a range that is pinned in pieces is held as a whole, or not at all") {
+    constexpr std::size_t piece = 2 * MiB;
+    mapping memory = mapping::advised(16 * piece, MADV_NOHUGEPAGE);
+    const longpin::device device;
+    const long held_before = pinned_pages();
+    {
+        std::uint64_t seen = 0;
+        const auto pins = longpin::pin_parallel_writable(
+            device, bytes_of(memory),
+            {.threads = 4, .progress = [&](std::uint64_t done, std::uint64_t total) {
+                 seen = done;
+                 return done <= total;
+             }});
+        CHECK(pins.size() == 16);
+        CHECK(seen == memory.length());
+        CHECK(vm_pin() == memory.length());
+        memory.fill();
+        std::vector<std::byte> copy(page);
+        for (const longpin::pin& pin : pins) {
+            pin.read(0, copy);
+            CHECK(has_pattern(copy.data(), copy.size(),
+                              pin.address() - reinterpret_cast<std::uintptr_t>(memory.data())));
+        }
+    }
+    CHECK(vm_pin() == 0);
+
+    const file fsdax = temporary_file(backing("xfs_dax"), page);
+    REQUIRE(::mmap(memory.at(7 * piece), page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                   fsdax.get(), 0) == memory.at(7 * piece));
+    memory.unmap_part(12 * piece, page);
+    const auto refused =
+        longpin::try_pin_parallel_writable(device, bytes_of(memory), {.threads = 4});
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().reason() == longpin::reason::fsdax);
+    CHECK(refused.error().bad_address() == reinterpret_cast<std::uintptr_t>(memory.at(7 * piece)));
+    CHECK(vm_pin() == 0);
+    CHECK(pinned_pages() == held_before);
+    CHECK(device.info().pins.used == 0);
+}

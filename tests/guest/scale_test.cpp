@@ -7,6 +7,7 @@
 #include "support/shell.hpp"
 
 #include <longpin/inventory.hpp>
+#include <longpin/parallel.hpp>
 
 #include <catch2/catch.hpp>
 
@@ -233,6 +234,20 @@ TEST_CASE("scale: devices that are much larger than RAM are pinned in one call",
         }
         CHECK(device.unpin(handle) == 0);
         CHECK(vm_pin() == 0);
-        CHECK(pinned_pages() == held_before);
+
+        std::uint64_t seen = 0;
+        const std::vector<longpin::pin> pieces = timed("in pieces of 1 GiB, by two threads", [&] {
+            return longpin::pin_parallel_writable(
+                longpin::device(), {memory.data(), length},
+                {.threads = 2, .progress = [&](std::uint64_t done, std::uint64_t total) {
+                     seen = done;
+                     return total == length;
+                 }});
+        });
+        CHECK(seen == length);
+        CHECK(pieces.size() >= length / GiB);
+        CHECK(pieces.size() <= length / GiB + 1); // the ends may be parts of a piece
+        CHECK(vm_pin() == length);
     }
+    CHECK(pinned_pages() == held_before);
 }

@@ -330,6 +330,11 @@ int fake_kernel::pin(int descriptor, longpin_pin& request) {
     } else if (request.grace_ms > info.out_max_grace_ms) {
         return no(longpin::reason::grace, info.out_max_grace_ms, EINVAL);
     }
+    const auto hole = holes.lower_bound(request.addr);
+    if (hole != holes.end() && *hole - request.addr < request.length) {
+        refuse(request, {.why = longpin::reason::hole, .bad_address = *hole});
+        return EFAULT;
+    }
     if (has_limits) {
         std::uint64_t used = 0;
         for (const auto& [handle, pin] : pins) {

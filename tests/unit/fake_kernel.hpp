@@ -9,6 +9,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -80,6 +81,7 @@ public:
 
     std::size_t event_limit = 1000;                 ///< events in a queue
     std::size_t event_size = sizeof(longpin_event); ///< bytes of a record; what is more is not 0
+    std::set<std::uint64_t> holes;                  ///< addresses at which nothing is mapped
     bool has_limits = false; ///< whether it keeps to info's limits of memlock and of pins
 
     /// Called when a pin is made, or refused by fail(), and before the caller knows.

@@ -57,6 +57,9 @@ int use_without_exceptions(const std::string& path, std::span<std::byte> memory)
     if (const auto unpinned = pin.try_unpin(); !unpinned) {
         return errno_of(unpinned.error());
     }
+    if (const auto pieces = longpin::try_pin_parallel_writable(*device, memory); !pieces) {
+        return errno_of(pieces.error());
+    }
     const auto buffer = longpin::pinned_buffer::try_make(*device, memory.size());
     if (!buffer) {
         return errno_of(buffer.error());

@@ -107,6 +107,26 @@ TEST_CASE("threads: several threads pin and unpin on one device at once") {
     CHECK(kernel.count(LONGPIN_UNPIN) == 2 * threads * rounds);
 }
 
+TEST_CASE("threads: several threads pin in pieces at once, by threads of their own") {
+    const fake_kernel kernel;
+    const longpin::device device = fake_kernel::open();
+    const mapped memory(4 * 512 + 1);
+    CHECK(at_once([&](std::size_t, mistakes& found) {
+              for (std::size_t i = 0; i < rounds / 10; ++i) {
+                  std::uint64_t seen = 0;
+                  const auto progress = [&](std::uint64_t done, std::uint64_t) {
+                      found.expect(done > seen);
+                      seen = done;
+                      return true;
+                  };
+                  const auto pins = longpin::pin_parallel_writable(
+                      device, memory.bytes(), {.threads = 3, .progress = progress});
+                  found.expect(pins.size() >= 4 && seen == memory.bytes().size());
+              }
+          }) == 0);
+    CHECK(kernel.pins.empty());
+}
+
 TEST_CASE("threads: several threads use one pin at once by its const members") {
     const fake_kernel kernel;
     std::vector<std::byte> memory(10 * fake_kernel::page_size, std::byte{1});

@@ -25,6 +25,7 @@
 #include <longpin/inventory.hpp>
 #include <longpin/lease_event.hpp>
 #include <longpin/memory_kind.hpp>
+#include <longpin/parallel.hpp>
 #include <longpin/pin.hpp>
 #include <longpin/pinned_allocator.hpp>
 #include <longpin/pinned_buffer.hpp>
