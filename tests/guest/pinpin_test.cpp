@@ -75,6 +75,15 @@ TEST_CASE("pinpin hold pins each kind of memory and tells what it holds") {
     }
 }
 
+TEST_CASE("pinpin hold --threads pins in pieces, which are pins of their own") {
+    const std::string list = "pinpin list --no-header --columns size | sort | uniq -c";
+    const run_result result = pinpin("hold --hugetlb 16M --threads 2 -- sh -c '" + list + "'");
+    CHECK(result.code == 0);
+    CHECK_THAT(result.output, Catch::Contains("pins                 8\n") &&
+                                  Catch::Contains("length               16 MiB\n") &&
+                                  Catch::Contains("  8 2 MiB\n"));
+}
+
 TEST_CASE("pinpin hold reads memory through the pin after it was unmapped") {
     const std::string file = text_file(backing("ext4"));
     const run_result result = pinpin("hold " + file + " --unmap --dump 13 --for 0");

@@ -3,16 +3,22 @@
 #include "cli.hpp"
 #include "fake_kernel.hpp"
 #include "output.hpp"
+#include "progress.hpp"
 
 #include "../support/lines.hpp"
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <pty.h>
 #include <sstream>
+#include <thread>
 
 #include <unistd.h>
 
@@ -97,24 +103,28 @@ std::vector<std::string> keys(const json& object) {
 
 TEST_CASE("Wrong usage exits 2 and says what is wrong") {
     const fake_kernel kernel;
-    for (const std::vector<std::string>& words :
-         std::vector<std::vector<std::string>>{{},
-                                               {"unheard-of"},
-                                               {"hold", "--for", "0"},
-                                               {"hold", "--anon", "4k", "--memfd", "4k"},
-                                               {"hold", "file", "--anon", "4k"},
-                                               {"hold", "--anon", "lots"},
-                                               {"hold", "--anon", "4k", "--private"},
-                                               {"hold", "--anon", "4k", "--for", "-1"},
-                                               {"hold", "--anon", "4k", "--for", "1", "--", "true"},
-                                               {"hold", "--anon", "4k", "--"},
-                                               {"hold", "--anon", "4k", "--grace", "5"},
-                                               {"hold", "--anon", "4k", "--repin"},
-                                               {"hold", "--anon", "4k", "--lease", "--unmap"},
-                                               {"hold", "--anon", "4k", "--lease", "--grace", "-1"},
-                                               {"check", "--anon", "4k", "--repin"},
-                                               {"check", "--anon", "4k", "--", "true"},
-                                               {"info", "surplus"}}) {
+    for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+             {},
+             {"unheard-of"},
+             {"hold", "--for", "0"},
+             {"hold", "--anon", "4k", "--memfd", "4k"},
+             {"hold", "file", "--anon", "4k"},
+             {"hold", "--anon", "lots"},
+             {"hold", "--anon", "4k", "--private"},
+             {"hold", "--anon", "4k", "--for", "-1"},
+             {"hold", "--anon", "4k", "--for", "1", "--", "true"},
+             {"hold", "--anon", "4k", "--"},
+             {"hold", "--anon", "4k", "--grace", "5"},
+             {"hold", "--anon", "4k", "--repin"},
+             {"hold", "--anon", "4k", "--lease", "--unmap"},
+             {"hold", "--anon", "4k", "--lease", "--grace", "-1"},
+             {"hold", "--anon", "4k", "--threads", "-1"},
+             {"hold", "--anon", "4k", "--threads", "2", "--lease"},
+             {"hold", "--anon", "4k", "--threads", "2", "--dump", "4"},
+             {"hold", "--anon", "4k", "--write", "--threads", "2", "--store", "file"},
+             {"check", "--anon", "4k", "--repin"},
+             {"check", "--anon", "4k", "--", "true"},
+             {"info", "surplus"}}) {
         CAPTURE(words);
         const outcome result = run(words);
         CHECK(result.code == pinpin::misused);
@@ -176,6 +186,56 @@ TEST_CASE("hold pins what it was told to, shows it, and lets go") {
     CHECK(object["charged"] == 3 * 4096);
     CHECK(object["kinds"] == json{"anon"});
     CHECK(object["address"] == kernel.last_pin.addr);
+}
+
+TEST_CASE("hold --threads pins in pieces, and tells what they hold together") {
+    fake_kernel kernel;
+    bool for_writing = true;
+    kernel.while_pinning = [&](const longpin_pin& request) {
+        for_writing = for_writing && (request.flags & LONGPIN_PIN_WRITE) != 0;
+    };
+    const outcome result = run(
+        {"hold", "--anon", "16M", "--threads", "1", "--write", "--unmap", "--for", "0", "--json"});
+    CHECK(result.code == pinpin::done);
+    CHECK(for_writing);
+    CHECK(kernel.pins.empty());
+
+    const json object = json::parse(result.out);
+    CHECK(keys(object) == std::vector<std::string>{"pins", "memory", "address", "length",
+                                                   "writable", "mapped", "kinds", "pages",
+                                                   "charged", "runs", "bookkeeping"});
+    CHECK(object["pins"] == kernel.count(LONGPIN_PIN));
+    CHECK(object["pins"] >= 4);
+    CHECK(object["length"] == 16 << 20);
+    CHECK(object["pages"] == 4096);
+    CHECK(object["runs"] == 4096);
+    CHECK(object["bookkeeping"] == 16 * 4096);
+    CHECK(object["kinds"] == json{"anon"});
+    CHECK(object["mapped"] == false);
+}
+
+TEST_CASE("A measured progress is drawn on a terminal when it takes long, and erased") {
+    int terminal = -1;
+    int screen = -1;
+    REQUIRE(::openpty(&screen, &terminal, nullptr, nullptr, nullptr) == 0);
+    const int before = ::dup(STDERR_FILENO);
+    ::dup2(terminal, STDERR_FILENO);
+    {
+        pinpin::measured_progress shown("pinning 4 GiB");
+        shown.update(1, 4);
+        std::this_thread::sleep_for(std::chrono::milliseconds(600));
+        shown.update(2, 4);
+        shown.update(3, 4);
+    }
+    ::dup2(before, STDERR_FILENO);
+    ::close(before);
+    ::close(terminal);
+    std::array<char, 1000> drawn{};
+    const ssize_t got = ::read(screen, drawn.data(), drawn.size());
+    ::close(screen);
+    CHECK(std::string(drawn.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0))) ==
+          "\rpinning 4 GiB: [###############...............]  50% 0 s "
+          "\rpinning 4 GiB: [######################........]  75% 0 s \r\033[K");
 }
 
 TEST_CASE("hold shows a table that fits in 80 columns") {

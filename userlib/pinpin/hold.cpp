@@ -8,6 +8,9 @@
 #include "progress.hpp"
 #include "wait.hpp"
 
+#include <longpin/parallel.hpp>
+#include <longpin/size.hpp>
+
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
@@ -32,6 +35,7 @@ struct hold_arguments {
     bool lease = false;
     std::uint32_t grace = 0; // milliseconds
     bool repin = false;
+    std::optional<unsigned> threads;
 };
 
 longpin::pin take(const longpin::device& device, const mapping& memory,
@@ -62,6 +66,64 @@ void store(const longpin::pin& held, const std::string& path) {
     }
 }
 
+// Several pins, side by side.
+std::vector<longpin::pin> take_pieces(const longpin::device& device, const mapping& memory,
+                                      const hold_arguments& arguments) {
+    measured_progress shown("pinning " + longpin::format_size(memory.range().size()));
+    const longpin::parallel_options options{
+        .threads = *arguments.threads, .progress = [&](std::uint64_t done, std::uint64_t total) {
+            shown.update(done, total);
+            return true;
+        }};
+    return arguments.memory.write ? longpin::pin_parallel_writable(device, memory.range(), options)
+                                  : longpin::pin_parallel(device, memory.range(), options);
+}
+
+// What is held by one pin or several.
+record describe_held(const hold_arguments& arguments, std::uint64_t address, std::uint64_t length) {
+    return {{"memory", "memory", arguments.memory.description()},
+            {"address", "address", address, unit::address},
+            {"length", "length", length, unit::bytes},
+            {"writable", "for writing", arguments.memory.write},
+            {"mapped", "still mapped", !arguments.unmap}};
+}
+
+bool wait(const session& session, const hold_arguments& arguments, const waiter& waiter,
+          const errand& meanwhile) {
+    if (session.program.empty()) {
+        waiter.wait(arguments.seconds, meanwhile);
+        return true;
+    }
+    return waiter.run(session.program, meanwhile);
+}
+
+int run_hold_in_pieces(session& session, const hold_arguments& arguments) {
+    const longpin::device device(session.device_path);
+    mapping memory(arguments.memory);
+    const std::vector<longpin::pin> held = take_pieces(device, memory, arguments);
+    const waiter waiter;
+    if (arguments.unmap) {
+        memory.unmap();
+    }
+    std::uint64_t length = 0;
+    longpin::footprint sum;
+    for (const longpin::pin& piece : held) {
+        const longpin::footprint& one = piece.footprint();
+        length += piece.length();
+        sum.kinds = sum.kinds | one.kinds;
+        sum.pages += one.pages;
+        sum.runs += one.runs;
+        sum.bookkeeping += one.bookkeeping;
+    }
+    record fields{{"pins", "pins", held.size()}};
+    for (const record& more : {describe_held(arguments, held.front().address(), length),
+                               describe(sum, device.info().page_size)}) {
+        fields.insert(fields.end(), more.begin(), more.end());
+    }
+    print(session.out, fields, session.json);
+    return wait(session, arguments, waiter, {}) ? done : failed;
+}
+
 int run_hold(session& session, const hold_arguments& arguments) {
     const longpin::device device(session.device_path);
     mapping memory(arguments.memory);
@@ -78,13 +140,10 @@ int run_hold(session& session, const hold_arguments& arguments) {
         held.read(0, bytes);
     }
 
-    record fields{{"handle", "handle", held.handle()},
-                  {"memory", "memory", arguments.memory.description()},
-                  {"address", "address", held.address(), unit::address},
-                  {"length", "length", held.length(), unit::bytes},
-                  {"writable", "for writing", arguments.memory.write},
-                  {"mapped", "still mapped", !arguments.unmap},
-                  {"lease", "lease", arguments.lease}};
+    record fields{{"handle", "handle", held.handle()}};
+    const record what = describe_held(arguments, held.address(), held.length());
+    fields.insert(fields.end(), what.begin(), what.end());
+    fields.push_back({"lease", "lease", arguments.lease});
     if (arguments.lease) {
         fields.push_back(
             {"grace", "grace", arguments.grace, unit::none, fmt::format("{} ms", arguments.grace)});
@@ -106,12 +165,7 @@ int run_hold(session& session, const hold_arguments& arguments) {
     const lease_log log(session.out, session.json, device, held, memory, arguments.repin);
     const errand meanwhile{.descriptor = arguments.lease ? device.native_handle() : -1,
                            .run = [&log] { log.catch_up(); }};
-    bool went_well = true;
-    if (session.program.empty()) {
-        waiter.wait(arguments.seconds, meanwhile);
-    } else {
-        went_well = waiter.run(session.program, meanwhile);
-    }
+    const bool went_well = wait(session, arguments, waiter, meanwhile);
     if (arguments.lease) {
         log.catch_up(); // the program may have ended at once
     }
@@ -136,14 +190,22 @@ action declare_hold(CLI::App& app) {
     app.add_flag("--unmap", arguments->unmap,
                  "Unmap the memory once it is pinned; the pin holds it all the same")
         ->excludes(lease);
+    CLI::Option* const threads =
+        app.add_option("--threads", arguments->threads,
+                       "Pin in pieces, by so many threads at once; each piece is a pin. 0: one for "
+                       "each processor")
+            ->type_name("N")
+            ->excludes(lease);
     app.add_option("--store", arguments->store,
                    "Write that file's bytes through the pin, as a device would (with --write; "
                    "after --unmap)")
         ->type_name("FILE")
-        ->needs("--write");
+        ->needs("--write")
+        ->excludes(threads);
     app.add_option("--dump", arguments->dump,
                    "Show that many bytes as read through the pin (after --unmap and --store)")
-        ->type_name("SIZE");
+        ->type_name("SIZE")
+        ->excludes(threads);
     app.add_option("--for", arguments->seconds, "Hold it that long, not until Ctrl-C")
         ->type_name("SECONDS")
         ->check(CLI::NonNegativeNumber);
@@ -151,7 +213,8 @@ action declare_hold(CLI::App& app) {
         if (arguments->seconds && !session.program.empty()) {
             throw CLI::ValidationError("--for", "with a program, the memory is held while it runs");
         }
-        return run_hold(session, *arguments);
+        return arguments->threads ? run_hold_in_pieces(session, *arguments)
+                                  : run_hold(session, *arguments);
     };
 }
 

@@ -18,7 +18,18 @@ namespace pinpin {
 
 namespace {
 
+using namespace std::chrono;
+
 constexpr std::size_t cells = 30;
+constexpr milliseconds patience(500); // before there is something to see
+
+long seconds_since(steady_clock::time_point start) {
+    return duration_cast<seconds>(steady_clock::now() - start).count();
+}
+
+void erase_line() {
+    fmt::print(stderr, "\r\033[K");
+}
 
 // A '#' for each cell whose first page is in memory, a '.' for the others.
 std::string draw_bar(std::span<std::byte> range) {
@@ -37,22 +48,20 @@ std::string draw_bar(std::span<std::byte> range) {
 }
 
 void draw(const std::stop_token& stop, const std::string& activity, std::span<std::byte> range) {
-    using namespace std::chrono;
     const auto start = steady_clock::now();
     const bool was_there = draw_bar(range).find('.') == std::string::npos;
     std::mutex mutex;
     std::condition_variable_any stopped;
     std::unique_lock lock(mutex);
     bool drawn = false;
-    while (
-        !stopped.wait_for(lock, stop, milliseconds(500), [&] { return stop.stop_requested(); })) {
+    while (!stopped.wait_for(lock, stop, patience, [&] { return stop.stop_requested(); })) {
         fmt::print(stderr, "\r{} {}: {}{} s ", activity, longpin::format_size(range.size()),
                    was_there ? "" : fmt::format("in memory [{}] ", draw_bar(range)),
-                   duration_cast<seconds>(steady_clock::now() - start).count());
+                   seconds_since(start));
         drawn = true;
     }
     if (drawn) {
-        fmt::print(stderr, "\r\033[K"); // leaves an empty line
+        erase_line();
     }
 }
 
@@ -62,6 +71,26 @@ progress::progress(const std::string& activity, std::span<std::byte> range) {
     if (::isatty(STDERR_FILENO) == 1) {
         drawer_ = std::jthread(draw, activity, range);
     }
+}
+
+measured_progress::measured_progress(std::string activity)
+    : activity_(std::move(activity)), terminal_(::isatty(STDERR_FILENO) == 1) {}
+
+measured_progress::~measured_progress() {
+    if (drawn_) {
+        erase_line();
+    }
+}
+
+void measured_progress::update(std::uint64_t done, std::uint64_t total) {
+    if (!terminal_ || steady_clock::now() - start_ < patience) {
+        return;
+    }
+    const double part = static_cast<double>(done) / static_cast<double>(total);
+    const auto full = static_cast<std::size_t>(part * static_cast<double>(cells));
+    fmt::print(stderr, "\r{}: [{:.<{}}] {:3.0f}% {} s ", activity_, std::string(full, '#'), cells,
+               part * 100, seconds_since(start_));
+    drawn_ = true;
 }
 
 } // namespace pinpin

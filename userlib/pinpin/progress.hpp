@@ -2,7 +2,9 @@
 // Tells a person at a terminal that a long call is under way.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <thread>
@@ -24,6 +26,27 @@ public:
 
 private:
     std::jthread drawer_; // ends with the object
+};
+
+/// The same where it is known how far the work is: a bar shows that. Once it has taken more than
+/// half a second, the bar is drawn with each call; it is gone when the object is.
+class measured_progress {
+public:
+    /// \param activity  "pinning 1 GiB"
+    explicit measured_progress(std::string activity);
+    measured_progress(const measured_progress&) = delete;
+    measured_progress& operator=(const measured_progress&) = delete;
+    measured_progress(measured_progress&&) = delete;
+    measured_progress& operator=(measured_progress&&) = delete;
+    ~measured_progress();
+
+    void update(std::uint64_t done, std::uint64_t total);
+
+private:
+    std::string activity_;
+    std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+    bool terminal_;
+    bool drawn_ = false;
 };
 
 } // namespace pinpin
