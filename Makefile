@@ -229,6 +229,7 @@ parity: all ## boot a guest and print what longpin, RDMA, io_uring and V4L2 acce
 readme: parity bench ## put the tables of make parity, and those and the chart of make bench on pins, into README.md
 	$(call fill,parity,build/parity-$(KERNEL).md)
 	$(call fill,bench,build/bench-pin-$(KERNEL).md)
+	$(call fill,large,build/run/bench-large-$(KERNEL)/output.log)
 	sed '1a <!-- SPDX-License-Identifier: MIT -->' build/bench-$(KERNEL).svg >tests/bench/chart.svg
 
 # $(call fill,MARK,FILE): FILE between MARK's comments
