@@ -9,7 +9,7 @@
 
 #include <catch2/catch.hpp>
 
-#include <atomic>
+#include <chrono>
 #include <fcntl.h>
 #include <functional>
 #include <mutex>
@@ -63,11 +63,16 @@ std::size_t pages_apart(const raw_device& device, std::uint32_t handle, const ma
 void attack(const mapping& memory, std::size_t changed, const std::function<void()>& disturb) {
     int whole = 0;
     int split = 0;
-    const repeated disturber(disturb);
+    const repeated disturber([&] {
+        disturb();
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    });
+    std::minstd_rand random(1);
     for (int round = 0; round < 1000 && (round < 100 || whole < 20 || split < 20); round++) {
-        // Half of the rounds begin with huge pages, as far as one can tell.
-        for (int i = 0; round % 2 == 0 && i < 100 && !memory.is_huge(0); i++) {
-            std::this_thread::yield();
+        // What is pinned can't be made whole again. So nothing is for some time, before half of the
+        // rounds.
+        if (round % 2 == 0) {
+            std::this_thread::sleep_for(std::chrono::microseconds(random() % 5000));
         }
         const raw_device device;
         const long before = pinned_pages();
