@@ -291,7 +291,8 @@ void replace_while_pinned(std::size_t length,
             const std::scoped_lock lock(looking);
             put.at(next++ % put.size())(at);
         }
-        std::this_thread::yield();
+        // Not just a yield: who gives a mutex back and takes it again at once keeps the others out.
+        std::this_thread::sleep_for(std::chrono::microseconds(100));
     });
     int pinned = 0;
     int lost = 0;
@@ -323,8 +324,9 @@ void replace_while_pinned(std::size_t length,
 /// Maps over what is there, with huge pages where there are any.
 auto put_anonymous(std::size_t length) {
     return [length](std::byte* at) {
-        REQUIRE(::mmap(at, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
-                       -1, 0) == at);
+        must(::mmap(at, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+                    0) == at,
+             "mmap of anonymous memory");
         ::madvise(at, length, MADV_HUGEPAGE);
         *at = std::byte{1};
     };
@@ -339,8 +341,9 @@ TEST_CASE("units: huge pages that are replaced while they are pinned, by others 
         ::madvise(at, 2 * huge, MADV_DONTNEED);
     };
     const auto hugetlb = [](std::byte* at) {
-        REQUIRE(::mmap(at, 2 * huge, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED, -1, 0) == at);
+        must(::mmap(at, 2 * huge, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED, -1, 0) == at,
+             "mmap of hugetlb pages");
         *at = std::byte{1};
     };
     replace_while_pinned(2 * huge, {put_anonymous(2 * huge), hugetlb, small});
@@ -349,8 +352,9 @@ TEST_CASE("units: huge pages that are replaced while they are pinned, by others 
 TEST_CASE("units: device-DAX that is replaced while it is pinned") {
     const file device = open_file(backing("devdax_2m"), O_RDWR);
     const auto put_device = [&](std::byte* at) {
-        REQUIRE(::mmap(at, 2 * huge, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, device.get(),
-                       0) == at);
+        must(::mmap(at, 2 * huge, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, device.get(),
+                    0) == at,
+             "mmap of device-DAX");
         *at = std::byte{1};
     };
     replace_while_pinned(2 * huge, {put_device, put_anonymous(2 * huge)});
