@@ -24,7 +24,13 @@ mapping::mapping(std::size_t length, int protection, int flags, int descriptor, 
 }
 
 mapping mapping::anonymous(std::size_t length) {
-    return {length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS};
+    mapping memory(length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+    // The kernel joins it with what lies beside it, and makes a huge page where both have parts in:
+    // that would be split, and leases on it be lost, by what is done to either.
+    if (length < 2 * MiB) {
+        must(::madvise(memory.data(), length, MADV_NOHUGEPAGE) == 0, "madvise");
+    }
+    return memory;
 }
 
 mapping mapping::shared_anonymous(std::size_t length) {
