@@ -33,6 +33,10 @@ long pinned_pages() {
            number_after("/proc/vmstat", "nr_foll_pin_released");
 }
 
+long compacted_pages() {
+    return number_after("/proc/vmstat", "compact_isolated");
+}
+
 std::size_t vm_pin(pid_t pid) {
     return static_cast<std::size_t>(
                number_after("/proc/" + std::to_string(pid) + "/status", "VmPin:")) *

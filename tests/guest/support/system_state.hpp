@@ -20,6 +20,10 @@ inline constexpr std::size_t GiB = 1024 * MiB;
 /// pages are not among them.
 long pinned_pages();
 
+/// Pages that the kernel has taken in hand so far to move them (memory compaction), of
+/// /proc/vmstat. It takes back leases on them, at any moment.
+long compacted_pages();
+
 /// VmPin of a process in bytes, of /proc/PID/status.
 std::size_t vm_pin(pid_t pid);
 std::size_t vm_pin();
