@@ -13,6 +13,7 @@ PREFIX ?= /usr/local
 FILTER ?=
 BASE ?=
 V ?= 0
+W ?= 1
 export V
 # Read by the scripts in qemu/: ACCEL (auto, kvm, tcg) and DEPS (install, check).
 
@@ -51,7 +52,7 @@ endif
 
 sources := $(wildcard driver/* uapi/linux/*)
 jobs = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
-kbuild = $(MAKE) $(jobs) -C $(kdir) M=$(CURDIR)/$(driver) W=1 LONGPIN_UAPI=$(CURDIR)/uapi LONGPIN_VERSION=$(VERSION)
+kbuild = $(MAKE) $(jobs) -C $(kdir) M=$(CURDIR)/$(driver) W=$(W) LONGPIN_UAPI=$(CURDIR)/uapi LONGPIN_VERSION=$(VERSION)
 
 .PHONY: modules
 modules: $(driver)/longpin.ko ## the module alone; KDIR=... builds it for another kernel than the guest's
@@ -67,6 +68,11 @@ $(driver)/longpin.ko: $(sources) Makefile | deps
 	$(call link,driver,$(driver))
 	$(kbuild) modules
 	touch $@
+
+.PHONY: check-kernels
+check-kernels: ## build the module against other kernels: KDIRS="DIR DIR ...", their build trees or headers
+	$(if $(KDIRS),,$(error check-kernels needs KDIRS="DIR DIR ..."))
+	tests/kernels $(KDIRS)
 
 .PHONY: modules_install
 modules_install: modules ## install the module for the kernel that KDIR names (DESTDIR is honoured)

@@ -44,14 +44,15 @@ static atomic_long_t all_pages = ATOMIC_LONG_INIT(0);
 
 /**
  * struct longpin_user - a user who has pinned pages, or is about to
- * @node: in users, by the address of @user
- * @user: the kernel's object, with a reference
+ * @node: in users, by the address of the kernel's object
+ * @cred: credentials with a reference, which hold that object, @cred->user: not every kernel lets
+ *	modules call free_uid()
  * @pages: pages pinned
  * @charges: charges and requests that use this struct; protected by users_lock
  */
 struct longpin_user {
 	struct hlist_node node;
-	struct user_struct *user;
+	const struct cred *cred;
 	atomic_long_t pages;
 	unsigned long charges;
 };
@@ -73,7 +74,7 @@ static struct longpin_user *lookup_user(struct user_struct *wanted)
 	lockdep_assert_held(&users_lock);
 
 	hash_for_each_possible(users, user, node, (unsigned long)wanted) {
-		if (user->user == wanted)
+		if (user->cred->user == wanted)
 			return user;
 	}
 	return NULL;
@@ -97,8 +98,8 @@ static struct longpin_user *get_user_entry(void)
 	if (!user) {
 		user = fresh;
 		fresh = NULL;
-		user->user = get_uid(current_user());
-		hash_add(users, &user->node, (unsigned long)user->user);
+		user->cred = get_current_cred();
+		hash_add(users, &user->node, (unsigned long)user->cred->user);
 	}
 	user->charges++;
 	spin_unlock(&users_lock);
@@ -118,7 +119,7 @@ static void put_user_entry(struct longpin_user *user)
 	spin_unlock(&users_lock);
 
 	if (last) {
-		free_uid(user->user);
+		put_cred(user->cred);
 		kfree(user);
 	}
 }
@@ -172,7 +173,7 @@ static int raise_counts(const struct longpin_charge *charge, unsigned long pages
 	int err;
 
 	limit = memlock_limit();
-	if (!raise_within(&user->user->locked_vm, pages, limit, &used))
+	if (!raise_within(&user->cred->user->locked_vm, pages, limit, &used))
 		return refuse_limit(why, LONGPIN_REASON_MEMLOCK, limit, used, pages);
 	limit = page_limit(&max_user_pages);
 	if (!raise_within(&user->pages, pages, limit, &used)) {
@@ -190,7 +191,7 @@ static int raise_counts(const struct longpin_charge *charge, unsigned long pages
 out_lower_user:
 	atomic_long_sub(pages, &user->pages);
 out_lower_memlock:
-	atomic_long_sub(pages, &user->user->locked_vm);
+	atomic_long_sub(pages, &user->cred->user->locked_vm);
 	return err;
 }
 
@@ -257,7 +258,7 @@ void longpin_uncharge_to(struct longpin_charge *charge, unsigned long pages)
 	longpin_mm_pinned_add(charge->mm, -(long)excess);
 	atomic_long_sub(excess, &all_pages);
 	atomic_long_sub(excess, &charge->user->pages);
-	atomic_long_sub(excess, &charge->user->user->locked_vm);
+	atomic_long_sub(excess, &charge->user->cred->user->locked_vm);
 	charge->pages = pages;
 }
 

@@ -152,7 +152,7 @@ static unsigned int peek(struct longpin_event_queue *queue, struct longpin_event
 			.size = sizeof(records[n]),
 			.type = LONGPIN_EVENT_OVERFLOW,
 			.lost = queue->lost,
-			.time = ktime_get_boottime_ns(),
+			.time = ktime_to_ns(ktime_get_boottime()),
 		};
 	}
 	spin_unlock(&queue->lock);

@@ -9,6 +9,8 @@
 #include <linux/types.h>
 #include <linux/wait.h>
 
+#include "kernel_compat.h"
+
 struct longpin_event;
 struct longpin_status;
 

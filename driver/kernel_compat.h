@@ -18,7 +18,9 @@
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
+#include <linux/poll.h>
 #include <linux/rculist.h>
+#include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
 #include <linux/uaccess.h>
 #include <linux/user_namespace.h>
@@ -26,12 +28,33 @@
 
 #include "kernel_features.h"
 
+#ifdef LONGPIN_HAVE_ERROR_INJECTION
+#include <linux/error-injection.h>
+#else
+#define ALLOW_ERROR_INJECTION(function, kind)
+#endif
+
+#ifdef LONGPIN_HAVE_NOSPEC
+#include <linux/nospec.h>
+#else /* 4.15, which doesn't guard itself against such speculation either */
+#define array_index_nospec(index, size) (index)
+#endif
+
 #ifndef untagged_addr /* 5.3 */
 #define untagged_addr(addr) (addr)
 #endif
 
 #ifndef data_race /* 5.8 */
 #define data_race(expr) (expr)
+#endif
+
+#ifndef LONGPIN_HAVE_POLL_T /* 4.16 */
+#define __poll_t unsigned int
+#endif
+
+#ifndef EPOLLIN /* 4.16 in the kernel */
+#define EPOLLIN	    POLLIN
+#define EPOLLRDNORM POLLRDNORM
 #endif
 
 #ifndef DAXFS_MAGIC /* 5.1 in a header of its own */
@@ -46,7 +69,10 @@
 #define list_for_each_entry_srcu(pos, head, member, cond) list_for_each_entry_rcu(pos, head, member)
 #endif
 
-#ifndef NLA_POLICY_MIN /* 5.0 */
+#ifdef NLA_POLICY_MIN /* 5.0 */
+#define LONGPIN_POLICY_HAS_MIN 1
+#else
+#define LONGPIN_POLICY_HAS_MIN 0
 #define NLA_POLICY_MIN(_type, _min) \
 	{                           \
 		.type = (_type)     \
@@ -93,10 +119,11 @@ static inline void longpin_mmap_read_unlock(struct mm_struct *mm)
 #endif
 }
 
+/* mmap_assert_locked() is not for modules: with CONFIG_DEBUG_VM it wants dump_mm(). */
 static inline void longpin_mmap_assert_locked(struct mm_struct *mm)
 {
-#ifdef LONGPIN_HAVE_MMAP_READ_LOCK
-	mmap_assert_locked(mm);
+#ifdef LONGPIN_HAVE_MMAP_LOCK
+	lockdep_assert_held(&mm->mmap_lock);
 #else
 	lockdep_assert_held(&mm->mmap_sem);
 #endif
@@ -208,8 +235,33 @@ static inline long longpin_gup_one(unsigned long addr, unsigned int gup_flags, s
 	return pin_user_pages(addr, 1, gup_flags, page, NULL);
 #elif defined(LONGPIN_HAVE_PIN_USER_PAGES)
 	return pin_user_pages(addr, 1, gup_flags, page);
+#elif defined(LONGPIN_HAVE_INTERVAL_NOTIFIER)
+	return get_user_pages(addr, 1, gup_flags, page, NULL); /* 5.5 */
 #else
 	return -EOPNOTSUPP; /* there are no leases here, and so no need */
+#endif
+}
+
+/*
+ * A section that percpu_ref_kill() waits for. Up to 4.19 that is RCU-sched; since 4.20 there is but
+ * one RCU, and with PREEMPT_RT what may sleep there, as put_page() does, must not be done with
+ * preemption off.
+ */
+static inline void longpin_pagemap_read_lock(void)
+{
+#ifdef CONFIG_PREEMPT_RT
+	rcu_read_lock();
+#else
+	rcu_read_lock_sched();
+#endif
+}
+
+static inline void longpin_pagemap_read_unlock(void)
+{
+#ifdef CONFIG_PREEMPT_RT
+	rcu_read_unlock();
+#else
+	rcu_read_unlock_sched();
 #endif
 }
 
@@ -260,13 +312,21 @@ static inline bool longpin_is_fs_dax(const struct page *page)
 #endif
 }
 
-/* A live reference on the pagemap of @pfn, or NULL when it has none or is going. */
-static inline struct dev_pagemap *longpin_get_dev_pagemap(unsigned long pfn)
+/*
+ * A live reference on the pagemap of a ZONE_DEVICE page, or NULL when it is going. The page is
+ * held, and the caller is in longpin_pagemap_read_lock()'s section since before it was taken.
+ */
+static inline struct dev_pagemap *longpin_get_dev_pagemap(const struct page *page)
 {
-#ifdef LONGPIN_HAVE_GET_DEV_PAGEMAP_ONE_ARG
-	return get_dev_pagemap(pfn);
+#if defined(LONGPIN_HAVE_GET_DEV_PAGEMAP_ONE_ARG)
+	return get_dev_pagemap(page_to_pfn(page));
+#elif defined(LONGPIN_HAVE_FIND_DEV_PAGEMAP)
+	/* get_dev_pagemap() looks it up by that, which is not for modules. */
+	struct dev_pagemap *pgmap = longpin_page_pgmap(page);
+
+	return percpu_ref_tryget_live(pgmap->ref) ? pgmap : NULL;
 #else
-	return get_dev_pagemap(pfn, NULL);
+	return get_dev_pagemap(page_to_pfn(page), NULL);
 #endif
 }
 
@@ -313,6 +373,12 @@ static inline bool longpin_attr_is_missing(struct genl_info *info, int type)
 #else
 	return !info->attrs[type];
 #endif
+}
+
+/* Is an attribute less than the 1 that its NLA_POLICY_MIN asks for, and the kernel didn't look? */
+static inline bool longpin_attr_is_zero(const struct nlattr *attr)
+{
+	return !LONGPIN_POLICY_HAS_MIN && !nla_get_u32(attr);
 }
 
 /* Where an error at the start of a dump is explained; NULL where the kernel has no place for it. */

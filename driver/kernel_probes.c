@@ -13,8 +13,15 @@
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
+#include <linux/poll.h>
 #include <linux/uaccess.h>
 #include <net/genetlink.h>
+#ifdef PROBE_NOSPEC
+#include <linux/nospec.h>
+#endif
+#ifdef PROBE_ERROR_INJECTION
+#include <linux/error-injection.h>
+#endif
 
 int probe(struct mm_struct *mm, struct page **pages);
 int probe(struct mm_struct *mm, struct page **pages)
@@ -34,8 +41,10 @@ int probe(struct mm_struct *mm, struct page **pages)
 	return get_user_pages_fast_only(0, 1, FOLL_WRITE, pages);
 #elif defined(PROBE_FIXUP_USER_FAULT_TSK)	  /* until 5.8 */
 	return fixup_user_fault(NULL, mm, 0, 0, NULL);
-#elif defined(PROBE_MMAP_READ_LOCK)		  /* 5.8 */
+#elif defined(PROBE_MMAP_READ_LOCK)		  /* 5.8, stable 5.4, RHEL 8 */
 	return mmap_read_lock_killable(mm);
+#elif defined(PROBE_MMAP_LOCK)			  /* 5.8: mmap_sem has got another name */
+	return rwsem_is_locked(&mm->mmap_lock);
 #elif defined(PROBE_ATOMIC_PINNED_VM)		  /* 5.1 */
 	return atomic64_read(&mm->pinned_vm);
 #elif defined(PROBE_COPY_STRUCT_FROM_USER)	  /* 5.4 */
@@ -44,6 +53,8 @@ int probe(struct mm_struct *mm, struct page **pages)
 	return !page_pgmap(pages[0]);
 #elif defined(PROBE_GET_DEV_PAGEMAP_ONE_ARG)	  /* 6.18 */
 	return !get_dev_pagemap(0);
+#elif defined(PROBE_FIND_DEV_PAGEMAP)		  /* until 4.15 */
+	return !find_dev_pagemap(0);
 #elif defined(PROBE_FOLIO)			  /* 5.16; pages lost these tests bit by bit */
 	return folio_test_hugetlb(page_folio(pages[0]));
 #elif defined(PROBE_KMAP_LOCAL_PAGE)		  /* 5.11 */
@@ -64,7 +75,9 @@ int probe(struct mm_struct *mm, struct page **pages)
 #elif defined(PROBE_BROADCAST_FILTERED)		  /* until 5.17, and since 6.6 */
 	return netlink_broadcast_filtered(NULL, NULL, 0, 0, GFP_KERNEL, NULL, NULL);
 #elif defined(PROBE_INTERVAL_NOTIFIER)		  /* 5.5, with CONFIG_MMU_NOTIFIER */
-	return mmu_interval_read_begin(NULL);
+	/* Without that, as in RHEL 8.3 and 8.5, notifiers aren't told of what kind an event is. */
+	return mmu_notifier_range_blockable((struct mmu_notifier_range *)pages) &&
+	       mmu_interval_read_begin(NULL);
 #elif defined(PROBE_PIN_USER_PAGES_VMAS)	  /* 5.6 to 6.4 */
 	return pin_user_pages(0, 1, FOLL_WRITE, pages, NULL);
 #elif defined(PROBE_PIN_USER_PAGES)		  /* 6.5 */
@@ -72,6 +85,12 @@ int probe(struct mm_struct *mm, struct page **pages)
 #elif defined(PROBE_PGMAP_REF_EMBEDDED)		  /* 5.17 */
 	percpu_ref_get(&((struct dev_pagemap *)pages)->ref);
 	return 0;
+#elif defined(PROBE_NOSPEC)			  /* 4.15.2 */
+	return array_index_nospec(0, 1);
+#elif defined(PROBE_ERROR_INJECTION)		  /* 4.16 */
+	return EI_ETYPE_ERRNO;
+#elif defined(PROBE_POLL_T)			  /* 4.16 */
+	return (__force int)(__poll_t)0;
 #elif defined(PROBE_EVENTFD_SIGNAL_ONE_ARG)	  /* 6.8 */
 	eventfd_signal(NULL);
 	return 0;

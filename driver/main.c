@@ -11,7 +11,6 @@
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
-#include <linux/nospec.h>
 #include <linux/seq_file.h>
 #include <linux/ktime.h>
 

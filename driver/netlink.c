@@ -62,16 +62,25 @@ static const struct nla_policy subscribe_policy[MAXATTR + 1] = {
 #define SUBSCRIBE (BIT(LONGPIN_A_PIN_PID) | BIT(LONGPIN_A_PIN_UID))
 #define NONE	  0
 
+/* Those that may be 0. */
+#define MAY_BE_ZERO BIT(LONGPIN_A_PIN_UID)
+
 static int check_attributes(struct nlattr **attrs, unsigned long allowed,
 			    struct netlink_ext_ack *extack)
 {
 	int type;
 
 	for (type = 1; type <= MAXATTR; type++) {
-		if (attrs[type] && !(allowed & BIT(type))) {
+		if (!attrs[type])
+			continue;
+		if (!(allowed & BIT(type))) {
 			NL_SET_ERR_MSG_ATTR(extack, attrs[type],
 					    "the request doesn't take this attribute");
 			return -EINVAL;
+		}
+		if (!(MAY_BE_ZERO & BIT(type)) && longpin_attr_is_zero(attrs[type])) {
+			NL_SET_ERR_MSG_ATTR(extack, attrs[type], "integer out of range");
+			return -ERANGE;
 		}
 	}
 	return 0;

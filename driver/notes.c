@@ -64,7 +64,7 @@ static void tell_holder(struct pinned_range *range, u32 type, const struct longp
 		.cookie = range->cookie,
 		.offset = change->offset,
 		.length = change->length,
-		.time = ktime_get_boottime_ns(),
+		.time = ktime_to_ns(ktime_get_boottime()),
 	};
 
 	longpin_event_queue_push(&range->context->events, &event);

@@ -25,8 +25,7 @@
  * first removes the page table entries and only then kills the pagemap's reference count, and
  * the count can't drop to zero until a grace period after the kill has passed. Either the lookup
  * finds the pagemap alive, and the reference holds it, or it fails and the page structures
- * are still there to drop the references. It is an RCU-sched section, since that is what
- * reference counts waited for before 4.20. The mmap lock is held all along, so that the
+ * are still there to drop the references. The mmap lock is held all along, so that the
  * mapping stays the device's. FOLL_LONGTERM would only add the check for file-system DAX,
  * which the mapping has passed, or which is leased.
  *
@@ -39,7 +38,6 @@
  * and a program that puts device-DAX in place of ordinary memory while it is being pinned
  * comes to the check above with pages that nothing keeps.
  */
-#include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
@@ -271,7 +269,7 @@ static void grow(struct taking *taking, unsigned long wanted, struct longpin_tak
 }
 
 /*
- * Give back what longpin_gup_longterm() took and no run may hold: a device's pages among them are
+ * Give back what gup_longterm() took and no run may hold: a device's pages among them are
  * pinned, too, which is not how a run holds them.
  */
 static void give_back_pins(struct page **pages, unsigned long nr)
@@ -279,6 +277,15 @@ static void give_back_pins(struct page **pages, unsigned long nr)
 	for (; nr; pages++, nr--)
 		longpin_unpin_range(*pages, 1, false);
 }
+
+/* A function of its own, so that a test can have it fail (fail_function). */
+static noinline long gup_longterm(unsigned long addr, unsigned long nr, unsigned int gup_flags,
+				  struct page **pages)
+{
+	return longpin_gup_longterm(addr, nr, gup_flags, pages);
+}
+
+ALLOW_ERROR_INJECTION(gup_longterm, ERRNO);
 
 /* Returns the pages taken, 0 to try again, or an errno. */
 static long take_ordinary(struct taking *taking, unsigned long nr, unsigned long chunk)
@@ -288,7 +295,7 @@ static long take_ordinary(struct taking *taking, unsigned long nr, unsigned long
 	u32 reason;
 	long got;
 
-	got = longpin_gup_longterm(taking->addr, chunk, taking->segment.gup_flags, taking->pages);
+	got = gup_longterm(taking->addr, chunk, taking->segment.gup_flags, taking->pages);
 	if (got <= 0)
 		return gup_refused(taking, got);
 
@@ -309,7 +316,7 @@ static bool hold_pagemap(struct taking *taking, const struct page *page)
 		return true;
 	if (taking->pgmap)
 		put_dev_pagemap(taking->pgmap);
-	taking->pgmap = longpin_get_dev_pagemap(page_to_pfn(page));
+	taking->pgmap = longpin_get_dev_pagemap(page);
 	return taking->pgmap;
 }
 
@@ -323,7 +330,7 @@ static long take_present_dax(struct taking *taking, unsigned long nr, unsigned l
 	struct page **pages = taking->pages;
 	long got, good = 0, i;
 
-	rcu_read_lock_sched();
+	longpin_pagemap_read_lock();
 	got = longpin_gup_present(taking->addr, chunk, for_writing(taking), pages);
 	if (got && !is_zone_device_page(pages[0])) {
 		/* Where a file on fs-DAX has a large hole it is the huge zero page. */
@@ -339,7 +346,7 @@ static long take_present_dax(struct taking *taking, unsigned long nr, unsigned l
 		for (i = good; i < got; i++)
 			put_page(pages[i]);
 	}
-	rcu_read_unlock_sched();
+	longpin_pagemap_read_unlock();
 	if (!good)
 		return got ? -ENODEV : 0;
 	longpin_sort_pages(pages, good, taken);
@@ -370,6 +377,14 @@ static long take_hole(struct taking *taking, struct longpin_taken *taken)
 	return got;
 }
 
+/* As gup_longterm() */
+static noinline int fault_in(unsigned long addr, bool write)
+{
+	return longpin_fault_in(current->mm, addr, write);
+}
+
+ALLOW_ERROR_INJECTION(fault_in, ERRNO);
+
 /*
  * What of the chunk is there, or what of it was brought in. Returns how many pages, 0 to try again,
  * or an errno.
@@ -381,7 +396,7 @@ static long take_dax_pages(struct taking *taking, unsigned long nr, unsigned lon
 	int err;
 
 	if (!got) {
-		err = longpin_fault_in(current->mm, taking->addr, for_writing(taking));
+		err = fault_in(taking->addr, for_writing(taking));
 		if (err)
 			return longpin_refuse_at(taking->why, err == -ENOMEM ? -ENOMEM : -EFAULT,
 						 LONGPIN_REASON_FAULT, taking->addr);
