@@ -409,6 +409,12 @@ int pinned_range_query(struct pinned_range *range, struct longpin_query *query)
 	return 0;
 }
 
+/* Of a hugetlb page, and of a device's in larger pieces, all is broken with any page of it. */
+static bool is_broken(struct page *page)
+{
+	return PageHWPoison(page) || PageHWPoison(compound_head(page));
+}
+
 /* Copy within one page, between it and the kernel's memory. */
 static int access_page(struct pinned_range *range, struct longpin_run_cursor *cursor, size_t offset,
 		       size_t length, void *buffer, bool write)
@@ -424,7 +430,7 @@ static int access_page(struct pinned_range *range, struct longpin_run_cursor *cu
 		return -EINVAL;
 	if (pfn == LONGPIN_GAP)
 		return -ESTALE;
-	if (PageHWPoison(pfn_to_page(pfn)))
+	if (is_broken(pfn_to_page(pfn)))
 		return -EHWPOISON;
 
 	kaddr = longpin_kmap(pfn_to_page(pfn));

@@ -73,11 +73,6 @@ public:
     }
 };
 
-/// "dax0.0" of a backing's "/dev/dax0.0".
-std::string dax_name(const std::string& name) {
-    return backing(name).substr(sizeof("/dev/") - 1);
-}
-
 } // namespace
 
 TEST_CASE("pinpin doctor finds nothing wrong in this guest as root, and leaves nothing behind") {
@@ -204,7 +199,7 @@ TEST_CASE("pinpin doctor loads the module that is not there, and makes its devic
 
 TEST_CASE("pinpin doctor notes device-DAX that no driver has, and how to get it back") {
     const std::string name = dax_name("devdax_4k");
-    REQUIRE(write_line("/sys/bus/dax/drivers/device_dax/unbind", name) == 0);
+    REQUIRE(write_line(dax_driver + "unbind", name) == 0);
     diagnosis found = doctor();
     CHECK(found.code == 0);
     CHECK(found.state_of(name) == "note");

@@ -144,11 +144,14 @@ std::string backing(const std::string& name) {
     throw std::runtime_error("the guest has no backing " + name);
 }
 
+std::string dax_name(const std::string& name) {
+    return backing(name).substr(sizeof("/dev/") - 1);
+}
+
 mapping map_devdax(const std::string& name, std::size_t length) {
-    const std::string path = backing(name);
-    const std::string number = path.substr(path.rfind('/') + 1);
-    const std::size_t align = std::stoul(read_line("/sys/bus/dax/devices/" + number + "/align"));
-    const file device = open_file(path, O_RDWR);
+    const std::size_t align =
+        std::stoul(read_line("/sys/bus/dax/devices/" + dax_name(name) + "/align"));
+    const file device = open_file(backing(name), O_RDWR);
     return {(length + align - 1) / align * align, PROT_READ | PROT_WRITE, MAP_SHARED, device.get()};
 }
 

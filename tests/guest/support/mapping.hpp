@@ -89,6 +89,12 @@ file temporary_file(const std::string& directory, std::size_t size);
 /// this guest everything is.
 std::string backing(const std::string& name);
 
+/// "dax0.0" of a device-DAX backing's "/dev/dax0.0".
+std::string dax_name(const std::string& name);
+
+/// The driver of device-DAX in sysfs, where such a name is bound and unbound: a folder.
+inline const std::string dax_driver = "/sys/bus/dax/drivers/device_dax/";
+
 /// Whole device-DAX mapping of a backing, as large as \p length rounded up to its alignment.
 mapping map_devdax(const std::string& name, std::size_t length);
 
