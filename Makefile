@@ -31,6 +31,9 @@ all: modules user ## the module for the guest's kernel, the library, pinpin and 
 deps:
 	qemu/deps build guest
 
+# What separates a function's arguments can't be written in one of them.
+comma := ,
+
 # ---- the guest's kernel
 
 kernel := build/kernel/$(KERNEL)/release
@@ -141,6 +144,10 @@ guest_tests = --timeout 1800 --add tests/guest/run:/longpin/run-tests --add test
 	--add uapi/netlink/longpin.yaml:/longpin/longpin.yaml \
 	$(foreach program,guest-tests caller-32 caller-64,--add build/user/tests/longpin-$(program):/longpin/bin/longpin-$(program))
 
+# A namespace is made once: after a reset it is found again.
+reset = modprobe longpin && device=$$(ls /dev/dax* 2>/dev/null || pmem-setup namespace devdax_4k) && \
+	echo devdax_4k=$$device >/run/longpin/backings && longpin-guest-tests "reset*"
+
 # A hundred processes with a hundred thousand pins have a guest of their own, of a size that people have.
 .PHONY: test-guest
 test-guest: bench-guest
@@ -148,8 +155,51 @@ test-guest: bench-guest
 		/longpin/run-tests $(if $(FILTER),'$(FILTER)')
 	$(if $(FILTER),,tests/part scale-$(KERNEL) $(guest) --name scale-$(KERNEL) $(guest_tests) \
 		--memory 2G --nvdimm large -- /longpin/run-tests 'scale*')
+	$(if $(FILTER),,tests/part reset-$(KERNEL) $(guest) --name reset-$(KERNEL) $(guest_tests) --resets -- sh -c '$(reset)')
 	$(if $(FILTER),,tests/part cost-$(KERNEL) $(bench_guest) --name cost-$(KERNEL) $(cost) \
 		--add $(recorded):/longpin/recorded.json -- sh -c '$(cost_setup) && longpin-pin-bench --check /longpin/recorded.json')
+
+# Minutes to build that kernel, once; then all takes several times as long as under Debian's.
+.PHONY: test-debug
+test-debug: ## the tests in the guest under a kernel that looks for mistakes; FILTER=... chooses
+	rm -rf build/results
+	$(MAKE) test-guest-debug KERNEL=$(KERNEL)-debug
+	tests/summary
+
+# Pages know who has them. Page structures aren't filled with a pattern before they are set up: once memory has failed,
+# 6.1 looks at those of a device that goes, set up or not, and takes the pattern for a bug.
+debug_arguments = page_owner=on vm_debug=-
+
+# KASAN takes memory, too: no GiB of 4 is in one piece.
+.PHONY: test-guest-debug
+test-guest-debug: all
+	tests/part guest-$(KERNEL) $(guest) --name test-$(KERNEL) $(guest_tests) --timeout 5000 --memory 6G \
+		--append '$(debug_arguments)' -- /longpin/run-tests '$(or $(FILTER),~[.]$(comma)[debug])'
+
+.PHONY: fuzz
+fuzz: ## random calls against a model, MINUTES=... long, under the debug kernel; SEED=... repeats what was found
+	$(if $(MINUTES),,$(error fuzz needs MINUTES=N))
+	$(MAKE) fuzz-guest KERNEL=$(KERNEL)-debug
+
+.PHONY: fuzz-guest
+fuzz-guest: all
+	$(guest) --name fuzz-$(KERNEL) $(guest_tests) --timeout $$(($(MINUTES) * 60 + 900)) \
+		--append '$(debug_arguments) LONGPIN_FUZZ_MINUTES=$(MINUTES) $(if $(SEED),LONGPIN_FUZZ_SEED=$(SEED))' -- \
+		/longpin/run-tests 'fuzz*'
+
+# Of what the last make test-debug ran. gcov's notes are written beside the objects.
+.PHONY: coverage
+coverage: ## the lines and branches of the module that the last make test-debug ran, and those that it didn't
+	qemu/deps debug
+	rm -rf build/coverage && mkdir build/coverage
+	cp build/driver/$(KERNEL)-debug/*.gcno build/coverage/
+	tar -xf build/run/test-$(KERNEL)-debug/files -C build/coverage
+	gcovr --root . --filter driver/ --gcov-executable gcov-12 --exclude-unreachable-branches --exclude-throw-branches \
+		--object-directory build/coverage --txt build/coverage/lines.txt --html-details build/coverage/index.html \
+		build/coverage
+	gcovr --root . --filter driver/ --gcov-executable gcov-12 --exclude-unreachable-branches --branches \
+		--object-directory build/coverage build/coverage >build/coverage/branches.txt
+	cat build/coverage/lines.txt
 
 # ---- benchmarks
 
