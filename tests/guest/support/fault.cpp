@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+#include "fault.hpp"
+
+#include "system_state.hpp"
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <fcntl.h>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <unistd.h>
+
+namespace guest {
+
+namespace {
+
+const std::string fail_function = "/sys/kernel/debug/fail_function/";
+
+/// Of driver/take_pages.c.
+constexpr std::array<const char*, 2> functions = {"gup_longterm", "fault_in"};
+
+/// Allocations that may sleep fail too, of one page and of user memory as well; and nothing is
+/// printed, since what is printed looks like a crash.
+void set_up() {
+    const std::string debug = "/sys/kernel/debug/";
+    for (const std::string kind :
+         {"failslab", "fail_page_alloc", "fail_usercopy", "fail_function"}) {
+        must(write_line(debug + kind + "/verbose", "0") == 0, "verbose of fault injection");
+    }
+    for (const std::string kind : {"failslab", "fail_page_alloc"}) {
+        must(write_line(debug + kind + "/ignore-gfp-wait", "N") == 0, "ignore-gfp-wait");
+    }
+    must(write_line(debug + "fail_page_alloc/ignore-gfp-highmem", "N") == 0, "ignore-gfp-highmem");
+    must(write_line(debug + "fail_page_alloc/min-order", "0") == 0, "min-order");
+    for (const std::string function : functions) {
+        if (write_line(fail_function + "inject", function) == 0) { // the module is loaded
+            must(write_line(fail_function + function + "/retval", "0xfffffffffffffff4") == 0,
+                 "retval"); // -ENOMEM
+        }
+    }
+}
+
+} // namespace
+
+fault::fault() : nth_(open_file("/proc/thread-self/fail-nth", O_RDWR)) {
+    set_up();
+}
+
+fault::~fault() {
+    write_line(fail_function + "inject", ""); // none any more
+}
+
+void fault::arm(int n) const {
+    const std::string text = std::to_string(n);
+    must(::pwrite(nth_.get(), text.data(), text.size(), 0) > 0, "fail-nth");
+}
+
+bool fault::disarm() const {
+    // Reading and writing the number are calls in which something can fail, too.
+    char text[16] = "";
+    const bool armed = ::pread(nth_.get(), text, sizeof(text) - 1, 0) < 0 || std::atoi(text) > 0;
+    for (int tries = 0; ::pwrite(nth_.get(), "0", 1, 0) < 0; tries++) {
+        must(tries < 2, "fail-nth");
+    }
+    return !armed;
+}
+
+fault_counts let_each_fail(const faulty_call& faulty,
+                           const std::function<void(int round, int err)>& judge) {
+    const fault one;
+    fault_counts counts;
+    for (int round = 1;; round++) {
+        faulty.prepare();
+        one.arm(round);
+        const int err = faulty.call();
+        const bool failed = one.disarm();
+        if (!failed && err != 0) {
+            throw std::system_error(err, std::generic_category(), "a call in which nothing failed");
+        }
+        judge(round, err);
+        faulty.clean_up(err);
+        if (!failed) {
+            return counts;
+        }
+        counts.rounds++;
+        counts.survived += err == 0 ? 1 : 0;
+        if (round > 5000) {
+            throw std::runtime_error("things to fail without end");
+        }
+    }
+}
+
+} // namespace guest

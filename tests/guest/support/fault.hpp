@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+// Making things fail in the kernel: allocations, and copies from and to the caller. Only the debug
+// kernel can.
+#pragma once
+
+#include "raw_device.hpp"
+
+#include <functional>
+
+namespace guest {
+
+/// The next system calls of the thread that makes the object have one failure: that of the n-th
+/// thing in them that can fail. That is an allocation, a copy from or to the caller, or a call of
+/// one of the module's functions that are made for it (ALLOW_ERROR_INJECTION), which gives ENOMEM.
+class fault {
+public:
+    fault();
+    fault(const fault&) = delete;
+    fault& operator=(const fault&) = delete;
+    fault(fault&&) = delete;
+    fault& operator=(fault&&) = delete;
+    ~fault();
+
+    void arm(int n) const;
+
+    /// From now on nothing fails. Whether something did.
+    [[nodiscard]] bool disarm() const;
+
+private:
+    file nth_;
+};
+
+/// A call in which things are made to fail, one after the other.
+struct faulty_call {
+    /// What is done before each round, and undone after it: nothing fails in these. The call may
+    /// have succeeded in spite of the failure, or not.
+    std::function<void()> prepare = [] {};
+    /// Nothing but the system calls that are to fail. The errno.
+    std::function<int()> call;
+    std::function<void(int err)> clean_up = [](int /*err*/) {};
+};
+
+struct fault_counts {
+    int rounds = 0;   ///< in which something failed
+    int survived = 0; ///< and the call succeeded nevertheless
+};
+
+/// Lets the 1st, the 2nd, ... thing in the call fail, until there is none left: then it has to
+/// succeed. \p judge is told of each round's errno before it is cleaned up.
+fault_counts let_each_fail(const faulty_call& faulty,
+                           const std::function<void(int round, int err)>& judge);
+
+} // namespace guest

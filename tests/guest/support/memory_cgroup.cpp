@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+#include "memory_cgroup.hpp"
+
+#include "raw_device.hpp"
+#include "system_state.hpp"
+
+#include <fstream>
+#include <stdexcept>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace guest {
+
+namespace {
+
+const std::string root = "/run/longpin/cgroup";
+
+} // namespace
+
+memory_cgroup::memory_cgroup() : path_(root + "/test") {
+    ::mkdir(root.c_str(), 0755);
+    must(::mount("none", root.c_str(), "cgroup2", 0, nullptr) == 0, "mount of cgroup2");
+    must(write_line(root + "/cgroup.subtree_control", "+memory") == 0, "cgroup.subtree_control");
+    must(::mkdir(path_.c_str(), 0755) == 0, "mkdir of a cgroup");
+}
+
+memory_cgroup::~memory_cgroup() {
+    ::rmdir(path_.c_str());
+    ::umount(root.c_str());
+}
+
+void memory_cgroup::join() const {
+    set("cgroup.procs", std::to_string(::getpid()));
+}
+
+void memory_cgroup::set(const std::string& file, const std::string& value) const {
+    must(write_line(path_ + "/" + file, value) == 0, "write to a file of a cgroup");
+}
+
+std::uint64_t memory_cgroup::stat(const std::string& key) const {
+    std::ifstream lines(path_ + "/memory.stat");
+    std::string word;
+    std::uint64_t number = 0;
+    while (lines >> word >> number) {
+        if (word == key) {
+            return number;
+        }
+    }
+    throw std::runtime_error("no " + key + " in memory.stat");
+}
+
+} // namespace guest
