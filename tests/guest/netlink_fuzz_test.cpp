@@ -2,8 +2,8 @@
 // Malformed requests: each is refused or answered, whatever it holds, and harms nothing. That the
 // kernel didn't complain is seen to after the run.
 //
-// The seed is random, and printed. LONGPIN_FUZZ_SEED in the environment chooses one; the guest's
-// environment has what its kernel command line has (qemu/run --append LONGPIN_FUZZ_SEED=1).
+// The seed is random, and printed.
+#include "support/dice.hpp"
 #include "support/mapping.hpp"
 #include "support/netlink.hpp"
 
@@ -26,28 +26,6 @@ using namespace guest;
 namespace {
 
 using bytes = std::vector<std::byte>;
-
-/// Random numbers, the same for the same seed.
-class dice {
-public:
-    explicit dice(unsigned seed) : engine_(seed) {}
-
-    /// \p least to \p most.
-    template <typename Number = std::uint32_t>
-    Number number(std::uint32_t least, std::uint32_t most) {
-        return static_cast<Number>(
-            std::uniform_int_distribution<std::uint32_t>(least, most)(engine_));
-    }
-
-    bytes some(std::size_t count) {
-        bytes made(count);
-        std::ranges::generate(made, [&] { return std::byte{number<std::uint8_t>(0, 255)}; });
-        return made;
-    }
-
-private:
-    std::minstd_rand engine_;
-};
 
 /// A request that is valid until it is changed.
 class mutant {
@@ -301,16 +279,10 @@ std::string hex(const bytes& message) {
     return text.str().substr(0, 400);
 }
 
-unsigned seed() {
-    const char* const chosen = std::getenv("LONGPIN_FUZZ_SEED");
-    return chosen != nullptr ? static_cast<unsigned>(std::strtoul(chosen, nullptr, 0))
-                             : std::random_device()();
-}
-
 } // namespace
 
 TEST_CASE("netlink fuzz: malformed requests are refused with a reason, and harm nothing") {
-    const unsigned chosen = seed();
+    const unsigned chosen = fuzz_seed();
     std::printf("LONGPIN_FUZZ_SEED=%u\n", chosen);
     std::fflush(stdout);
     dice random(chosen);
