@@ -370,8 +370,8 @@ TEST_CASE("event stream: whatever is lost while it is read, each gap is told") {
             untold += handle != last + 1 && !lost ? 1 : 0;
             last = handle;
             lost = false;
-            if (handle % 100 == 0) {
-                ::usleep(1000);
+            if (handle % 500 == 0) {
+                ::usleep(50000);
             }
         }
     }

@@ -9,6 +9,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <fcntl.h>
 #include <functional>
@@ -63,16 +65,23 @@ std::size_t pages_apart(const raw_device& device, std::uint32_t handle, const ma
 void attack(const mapping& memory, std::size_t changed, const std::function<void()>& disturb) {
     int whole = 0;
     int split = 0;
+    // As long as a disturbance takes, and it takes long where free memory is in pieces, the mapping
+    // is left alone behind it.
+    using std::chrono::microseconds;
+    std::atomic<microseconds> disturbance = microseconds(1000);
     const repeated disturber([&] {
+        const auto start = std::chrono::steady_clock::now();
         disturb();
-        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        const auto took = std::chrono::steady_clock::now() - start;
+        disturbance = std::max(microseconds(1000), std::chrono::duration_cast<microseconds>(took));
+        std::this_thread::sleep_for(disturbance.load());
     });
     std::minstd_rand random(1);
     for (int round = 0; round < 1000 && (round < 100 || whole < 20 || split < 20); round++) {
         // What is pinned can't be made whole again. So nothing is for some time, before half of the
         // rounds.
         if (round % 2 == 0) {
-            std::this_thread::sleep_for(std::chrono::microseconds(random() % 5000));
+            std::this_thread::sleep_for(disturbance.load() * (random() % 500) / 100);
         }
         const raw_device device;
         const long before = pinned_pages();
