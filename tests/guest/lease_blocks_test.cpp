@@ -342,25 +342,25 @@ void prove_with_child(const std::string& filesystem, int rounds, unsigned int se
 } // namespace
 
 TEST_CASE("lease proof: on XFS no block of another file is ever written to") {
-    prove("xfs_dax", 5000, 503);
+    prove("xfs_dax", rounds(5000), 503);
 }
 
 TEST_CASE("lease proof: on ext4 no block of another file is ever written to") {
-    prove("ext4_dax", 5000, 504);
+    prove("ext4_dax", rounds(5000), 504);
 }
 
 TEST_CASE("lease proof: on XFS nor while another thread pins what was taken back") {
-    prove("xfs_dax", 300, 507, repinner::another_thread);
+    prove("xfs_dax", rounds(300), 507, repinner::another_thread);
 }
 
 TEST_CASE("lease proof: on ext4 nor while another thread pins what was taken back") {
-    prove("ext4_dax", 300, 508, repinner::another_thread);
+    prove("ext4_dax", rounds(300), 508, repinner::another_thread);
 }
 
 TEST_CASE("lease proof: on XFS nor when the pinner unmaps, forks, exits or is killed") {
-    prove_with_child("xfs_dax", 200, 505);
+    prove_with_child("xfs_dax", rounds(200), 505);
 }
 
 TEST_CASE("lease proof: on ext4 nor when the pinner unmaps, forks, exits or is killed") {
-    prove_with_child("ext4_dax", 200, 506);
+    prove_with_child("ext4_dax", rounds(200), 506);
 }

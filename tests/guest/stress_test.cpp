@@ -115,7 +115,7 @@ TEST_CASE("stress: one context and its handles, by threads that do all there is"
         const auto work = [&](unsigned own) {
             dice random(own);
             std::vector<std::byte> buffer(4 * page);
-            for (int round = 0; round < 2500; round++) {
+            for (int round = 0; round < rounds(2500); round++) {
                 auto& chosen = random.one_of(descriptors);
                 const raw_device device(file(::fcntl(chosen, F_DUPFD_CLOEXEC, 0)));
                 const auto handle = random.number(1, 40);
@@ -179,7 +179,7 @@ TEST_CASE("stress: UNPIN and close against what takes a lease back") {
         dice changes(seed());
         const repeated changer([&] { memory.change(changes); });
         dice random(seed() + 1);
-        for (int round = 0; round < 3000; round++) {
+        for (int round = 0; round < rounds(3000); round++) {
             const raw_device device;
             longpin_pin pin{};
             const int err = device.pin(memory.at(0), memory.length(), leased_write, pin);
@@ -209,7 +209,7 @@ TEST_CASE("stress: LET_GO and REPIN against what takes a lease back") {
             odd.expect("LET_GO", device.let_go(pin.out_handle, first * page, (64 - first) * page),
                        {0});
         });
-        for (int round = 0; round < 3000; round++) {
+        for (int round = 0; round < rounds(3000); round++) {
             longpin_repin answer{};
             odd.expect("REPIN", device.repin(pin.out_handle, answer), {0, EAGAIN});
         }
@@ -239,7 +239,7 @@ TEST_CASE("stress: dumps against contexts and pins that come and go, and process
             process.wait();
         });
         netlink_socket socket;
-        for (int round = 0; round < 300; round++) {
+        for (int round = 0; round < rounds(300); round++) {
             socket.dump(round % 2 == 0 ? LONGPIN_CMD_PIN_GET : LONGPIN_CMD_CONTEXT_GET);
             read_line("/proc/self/fdinfo/0");
         }
@@ -273,7 +273,7 @@ TEST_CASE("stress: forks against pins") {
                 }
             }
         });
-        for (int round = 0; round < 500; round++) {
+        for (int round = 0; round < rounds(500); round++) {
             const pid_t process = ::fork();
             if (process == 0) {
                 *memory.at(7 * page) = std::byte{1};
@@ -328,7 +328,7 @@ TEST_CASE("stress: a program that pins is killed at any moment") {
     const nothing_left as_before;
     const dax_file data("xfs_dax", 64 * page);
     dice random(seed());
-    for (int round = 0; round < 1000; round++) {
+    for (int round = 0; round < rounds(1000); round++) {
         const pid_t process = ::fork();
         if (process == 0) {
             dice own(seed() + static_cast<unsigned>(round));
@@ -365,7 +365,7 @@ TEST_CASE("stress: the module goes and comes while files are opened") {
             opened += device.get() >= 0 ? 1 : 0;
         });
         int removed = 0;
-        for (int round = 0; round < 60; round++) {
+        for (int round = 0; round < rounds(60); round++) {
             const int err = remove_module();
             CHECK((err == 0 || err == EWOULDBLOCK));
             if (err == 0) {

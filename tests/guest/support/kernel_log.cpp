@@ -4,7 +4,10 @@
 #include "raw_device.hpp"
 #include "system_state.hpp"
 
+#include <algorithm>
 #include <atomic>
+#include <initializer_list>
+#include <sstream>
 #include <sys/klog.h>
 #include <unistd.h>
 
@@ -31,6 +34,22 @@ std::string kernel_log::text() const {
     const std::size_t at = text.find(mark_);
     must(at != std::string::npos, "the mark in the kernel's log");
     return text.substr(text.find('\n', at) + 1);
+}
+
+std::string kernel_log::complaints(const char* except) const {
+    std::istringstream lines(text());
+    std::string found;
+    for (std::string line; std::getline(lines, line);) {
+        const auto has = [&](const char* words) { return line.find(words) != std::string::npos; };
+        const bool complaint =
+            std::ranges::any_of(std::initializer_list<const char*>{"BUG", "WARNING", "KASAN",
+                                                                   "UBSAN", "ODEBUG", "Oops"},
+                                has);
+        if (complaint && (except == nullptr || !has(except))) {
+            found += line + '\n';
+        }
+    }
+    return found;
 }
 
 quiet_console::quiet_console() : before_(read_line(console_levels)) {

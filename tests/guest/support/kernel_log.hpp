@@ -14,6 +14,9 @@ public:
     /// What was printed since then.
     [[nodiscard]] std::string text() const;
 
+    /// The lines of it that tell of a mistake, but for those with these words.
+    [[nodiscard]] std::string complaints(const char* except = nullptr) const;
+
 private:
     std::string mark_;
 };

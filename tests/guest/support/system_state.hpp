@@ -28,6 +28,10 @@ long compacted_pages();
 std::size_t vm_pin(pid_t pid);
 std::size_t vm_pin();
 
+/// How often to repeat what is repeated that often: on the debug kernel, where all takes ten times
+/// as long, a tenth of it.
+int rounds(int wanted);
+
 /// First line of a file, without its newline; "" if it can't be read.
 std::string read_line(const std::string& path);
 
