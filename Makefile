@@ -31,9 +31,6 @@ all: modules user ## the module for the guest's kernel, the library, pinpin and 
 deps:
 	qemu/deps build guest
 
-# What separates a function's arguments can't be written in one of them.
-comma := ,
-
 # ---- the guest's kernel
 
 kernel := build/kernel/$(KERNEL)/release
@@ -159,22 +156,41 @@ test-guest: bench-guest
 	$(if $(FILTER),,tests/part cost-$(KERNEL) $(bench_guest) --name cost-$(KERNEL) $(cost) \
 		--add $(recorded):/longpin/recorded.json -- sh -c '$(cost_setup) && longpin-pin-bench --check /longpin/recorded.json')
 
-# Minutes to build that kernel, once; then all takes several times as long as under Debian's.
+.PHONY: test-rt
+test-rt: ## the tests in the guest under a kernel with PREEMPT_RT; FILTER=... chooses
+	rm -rf build/results
+	$(MAKE) test-guest-rt KERNEL=$(KERNEL)-rt
+	tests/summary
+
+# There are neither device-DAX nor huge pages of anonymous memory, nor are pages moved to the node that uses them.
+.PHONY: test-guest-rt
+test-guest-rt: all
+	tests/part guest-$(KERNEL) $(guest) --name test-$(KERNEL) $(guest_tests) --nvdimm rt -- \
+		/longpin/run-tests '$(or $(FILTER),~[.]~[devdax]~[thp]~[numa_balancing])'
+
+# Minutes to build that kernel, once; then all takes several times as long as under Debian's. A guest is busy with one
+# processor nearly all of the time, so there are two of them.
 .PHONY: test-debug
 test-debug: ## the tests in the guest under a kernel that looks for mistakes; FILTER=... chooses
 	rm -rf build/results
-	$(MAKE) test-guest-debug KERNEL=$(KERNEL)-debug
+	$(MAKE) all KERNEL=$(KERNEL)-debug
+	$(MAKE) -j2 test-guest-debug $(if $(FILTER),,test-faults-debug) KERNEL=$(KERNEL)-debug
 	tests/summary
 
 # Pages know who has them. Page structures aren't filled with a pattern before they are set up: once memory has failed,
-# 6.1 looks at those of a device that goes, set up or not, and takes the pattern for a bug.
-debug_arguments = page_owner=on vm_debug=-
+# 6.1 looks at those of a device that goes, set up or not, and takes the pattern for a bug. KASAN takes memory, too: no
+# GiB of 4 is in one piece.
+debug_guest = $(guest) --memory 6G --append 'page_owner=on vm_debug=- $(1)'
 
-# KASAN takes memory, too: no GiB of 4 is in one piece.
 .PHONY: test-guest-debug
 test-guest-debug: all
-	tests/part guest-$(KERNEL) $(guest) --name test-$(KERNEL) $(guest_tests) --timeout 5000 --memory 6G \
-		--append '$(debug_arguments)' -- /longpin/run-tests '$(or $(FILTER),~[.]$(comma)[debug])'
+	tests/part guest-$(KERNEL) $(call debug_guest) --name test-$(KERNEL) $(guest_tests) --timeout 5000 -- \
+		/longpin/run-tests '$(or $(FILTER),~[.])'
+
+.PHONY: test-faults-debug
+test-faults-debug: all
+	tests/part faults-$(KERNEL) $(call debug_guest) --name faults-$(KERNEL) $(guest_tests) --timeout 5000 -- \
+		/longpin/run-tests '[debug]'
 
 .PHONY: fuzz
 fuzz: ## random calls against a model, MINUTES=... long, under the debug kernel; SEED=... repeats what was found
@@ -183,22 +199,20 @@ fuzz: ## random calls against a model, MINUTES=... long, under the debug kernel;
 
 .PHONY: fuzz-guest
 fuzz-guest: all
-	$(guest) --name fuzz-$(KERNEL) $(guest_tests) --timeout $$(($(MINUTES) * 60 + 900)) \
-		--append '$(debug_arguments) LONGPIN_FUZZ_MINUTES=$(MINUTES) $(if $(SEED),LONGPIN_FUZZ_SEED=$(SEED))' -- \
-		/longpin/run-tests 'fuzz*'
+	$(call debug_guest,LONGPIN_FUZZ_MINUTES=$(MINUTES) $(if $(SEED),LONGPIN_FUZZ_SEED=$(SEED))) --name fuzz-$(KERNEL) \
+		$(guest_tests) --timeout $$(($(MINUTES) * 60 + 900)) -- /longpin/run-tests 'fuzz*'
 
 # Of what the last make test-debug ran. gcov's notes are written beside the objects.
 .PHONY: coverage
 coverage: ## the lines and branches of the module that the last make test-debug ran, and those that it didn't
 	qemu/deps debug
-	rm -rf build/coverage && mkdir build/coverage
-	cp build/driver/$(KERNEL)-debug/*.gcno build/coverage/
-	tar -xf build/run/test-$(KERNEL)-debug/files -C build/coverage
-	gcovr --root . --filter driver/ --gcov-executable gcov-12 --exclude-unreachable-branches --exclude-throw-branches \
-		--object-directory build/coverage --txt build/coverage/lines.txt --html-details build/coverage/index.html \
-		build/coverage
-	gcovr --root . --filter driver/ --gcov-executable gcov-12 --exclude-unreachable-branches --branches \
-		--object-directory build/coverage build/coverage >build/coverage/branches.txt
+	rm -rf build/coverage && mkdir -p build/coverage/guest build/coverage/faults
+	tar -xf build/run/test-$(KERNEL)-debug/files -C build/coverage/guest
+	tar -xf build/run/faults-$(KERNEL)-debug/files -C build/coverage/faults
+	gcov-tool-12 merge build/coverage/guest build/coverage/faults -o build/coverage/run
+	cp build/driver/$(KERNEL)-debug/*.gcno build/coverage/run
+	gcovr --root . --filter driver/ --gcov-executable gcov-12 --object-directory build/coverage/run --print-summary \
+		--txt build/coverage/lines.txt --html-details build/coverage/index.html build/coverage/run
 	cat build/coverage/lines.txt
 
 # ---- benchmarks
