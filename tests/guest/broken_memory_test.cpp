@@ -51,7 +51,8 @@ std::uint64_t place_of(const file& data, std::uint64_t offset) {
 
 } // namespace
 
-TEST_CASE("broken memory: a page of device-DAX that breaks under a pin is not read any more") {
+TEST_CASE("broken memory: a page of device-DAX that breaks under a pin is not read any more",
+          "[devdax]") {
     const raw_device device;
     const std::uint32_t flags = GENERATE(0U, leased);
     CAPTURE(flags);

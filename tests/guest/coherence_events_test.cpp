@@ -67,7 +67,7 @@ TEST_CASE("coherence: migration between NUMA nodes") {
     }
 }
 
-TEST_CASE("coherence: NUMA balancing") {
+TEST_CASE("coherence: NUMA balancing", "[numa_balancing]") {
     REQUIRE(write_line("/proc/sys/kernel/numa_balancing", "1") == 0);
     const mapping memory = mapping::small(64 * page);
     const held pin(memory);
@@ -178,7 +178,6 @@ TEST_CASE("coherence: merging of equal pages (KSM)") {
     const mapping memory = mapping::anonymous(8 * page);
     const mapping twin = mapping::anonymous(8 * page);
     for (const mapping* each : {&memory, &twin}) {
-        REQUIRE(::madvise(each->data(), each->length(), MADV_NOHUGEPAGE) == 0);
         std::memset(each->data(), 0x3c, each->length());
         REQUIRE(::madvise(each->data(), each->length(), MADV_MERGEABLE) == 0);
     }
@@ -193,7 +192,7 @@ TEST_CASE("coherence: merging of equal pages (KSM)") {
     REQUIRE(write_line(ksm + "run", "2") == 0); // unmerge
 }
 
-TEST_CASE("coherence: a huge page is split by a partial unmap and a partial protection") {
+TEST_CASE("coherence: a huge page is split by a partial unmap and a partial protection", "[thp]") {
     const mapping memory = mapping::huge(4 * MiB);
     const raw_device device;
     const std::uint32_t handle = device.must_pin(memory.data(), MiB, LONGPIN_PIN_WRITE);
@@ -210,7 +209,7 @@ TEST_CASE("coherence: a huge page is split by a partial unmap and a partial prot
     CHECK(copy == std::vector<char>(MiB / 2, 0x2a));
 }
 
-TEST_CASE("coherence: small pages that are to be collapsed into a huge one") {
+TEST_CASE("coherence: small pages that are to be collapsed into a huge one", "[thp]") {
     const mapping whole = mapping::anonymous(4 * MiB);
     REQUIRE(::madvise(whole.data(), whole.length(), MADV_NOHUGEPAGE) == 0);
     whole.fill();

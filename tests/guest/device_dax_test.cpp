@@ -54,7 +54,8 @@ const way ways[] = {
 
 } // namespace
 
-TEST_CASE("a device-DAX device that is taken away waits for the pin, and goes when it ends") {
+TEST_CASE("a device-DAX device that is taken away waits for the pin, and goes when it ends",
+          "[devdax]") {
     const way& unbind = GENERATE(from_range(std::begin(ways), std::end(ways)));
     CAPTURE(unbind.name);
     const std::string name = dax_name("devdax_4k");
@@ -83,7 +84,7 @@ TEST_CASE("a device-DAX device that is taken away waits for the pin, and goes wh
     CHECK(is_bound(name));
 }
 
-TEST_CASE("a device-DAX device that is taken away takes its leases back") {
+TEST_CASE("a device-DAX device that is taken away takes its leases back", "[devdax]") {
     const way& unbind = GENERATE(from_range(std::begin(ways), std::end(ways)));
     CAPTURE(unbind.name);
     const std::string name = dax_name("devdax_2m");
@@ -117,7 +118,7 @@ TEST_CASE("an RDMA region keeps a device-DAX device from being taken away", "[.b
     std::printf("the region was removed\n");
 }
 
-TEST_CASE("a device-DAX device can be unbound when its pins have ended") {
+TEST_CASE("a device-DAX device can be unbound when its pins have ended", "[devdax]") {
     const std::string name = dax_name("devdax_2m");
     {
         const raw_device device;

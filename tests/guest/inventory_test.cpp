@@ -172,7 +172,8 @@ TEST_CASE("inventory: of a lease the sums count what it holds now, and REPIN") {
     CHECK(inventory.statistics().pages == before.pages);
 }
 
-TEST_CASE("inventory: the file behind a pin is the one that was mapped, at the first pinned byte") {
+TEST_CASE("inventory: the file behind a pin is the one that was mapped, at the first pinned byte",
+          "[devdax]") {
     const raw_device device;
     SECTION("a file of ext4") {
         const named_file named(backing("ext4") + "/a file", 8 * page);
@@ -380,7 +381,7 @@ TEST_CASE("inventory: the statistics count what is held, what was done and what 
     CHECK(after.pages_taken == before.pages_taken + 5);
 }
 
-TEST_CASE("inventory: the peak is the most that was held at once, and stays") {
+TEST_CASE("inventory: the peak is the most that was held at once, and stays", "[devdax]") {
     const longpin::inventory inventory;
     const mapping memory = map_devdax("devdax_2m", 64 * MiB);
     std::uint64_t held = 0;

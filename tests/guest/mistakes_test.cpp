@@ -142,8 +142,7 @@ TEST_CASE("mistake: mappings are looked at without the mmap lock") {
         clock::time_point begin, end;
     };
     const raw_device device;
-    const mapping big = mapping::anonymous(256 * MiB);
-    REQUIRE(::madvise(big.data(), big.length(), MADV_NOHUGEPAGE) == 0);
+    const mapping big = mapping::advised(256 * MiB, MADV_NOHUGEPAGE);
     for (std::size_t i = 0; i < big.length(); i += page) {
         *big.at(i) = std::byte{1};
     }

@@ -75,7 +75,8 @@ public:
 
 } // namespace
 
-TEST_CASE("pinpin doctor finds nothing wrong in this guest as root, and leaves nothing behind") {
+TEST_CASE("pinpin doctor finds nothing wrong in this guest as root, and leaves nothing behind",
+          "[devdax]") {
     const std::string files = shell("ls -Ra /mnt").output;
     const diagnosis found = doctor();
     INFO(found.findings.dump(2));
@@ -142,7 +143,7 @@ TEST_CASE("pinpin doctor knows how files of a DAX mount become such as may be pi
     CHECK(doctor().state_of(directory) == "note");
 }
 
-TEST_CASE("pinpin doctor tells an ordinary user who may open the device") {
+TEST_CASE("pinpin doctor tells an ordinary user who may open the device", "[devdax]") {
     const diagnosis found = doctor_of_ordinary_user();
     CHECK(found.code == 1);
     CHECK(found.state_of("device") == "problem");
@@ -197,7 +198,7 @@ TEST_CASE("pinpin doctor loads the module that is not there, and makes its devic
     CHECK(doctor().code == 0);
 }
 
-TEST_CASE("pinpin doctor notes device-DAX that no driver has, and how to get it back") {
+TEST_CASE("pinpin doctor notes device-DAX that no driver has, and how to get it back", "[devdax]") {
     const std::string name = dax_name("devdax_4k");
     REQUIRE(write_line(dax_driver + "unbind", name) == 0);
     diagnosis found = doctor();

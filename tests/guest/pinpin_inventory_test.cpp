@@ -163,7 +163,7 @@ std::uint64_t metric(const json& metrics, const std::string& name) {
 
 } // namespace
 
-TEST_CASE("pinpin list tells who holds a range of a device, within 80 columns") {
+TEST_CASE("pinpin list tells who holds a range of a device, within 80 columns", "[devdax]") {
     const std::string dax = backing("devdax_2m");
     const raw_device device;
     const mapping memory = map_devdax("devdax_2m", 8 * MiB);
@@ -188,7 +188,7 @@ TEST_CASE("pinpin list tells who holds a range of a device, within 80 columns") 
     }
 }
 
-TEST_CASE("pinpin list --json has the facts of each pin as numbers") {
+TEST_CASE("pinpin list --json has the facts of each pin as numbers", "[devdax]") {
     const std::string dax = backing("devdax_2m");
     const raw_device device;
     CHECK(must_print_json("list") == json::array());
@@ -247,7 +247,7 @@ TEST_CASE("pinpin list --json has the facts of each pin as numbers") {
     CHECK(some.output == "[\n  {\"handle\":1,\"pin\":\"" + pin_name(device, 1) + "\"}\n]\n");
 }
 
-TEST_CASE("pinpin list finds pins by every filter") {
+TEST_CASE("pinpin list finds pins by every filter", "[devdax]") {
     const std::string dax = backing("devdax_2m");
     const raw_device one;
     const raw_device two;

@@ -40,7 +40,7 @@ TEST_CASE("pinpin info shows the module's version and the limits") {
     CHECK(object["max_pins_limit"] == 1 << 20);
 }
 
-TEST_CASE("pinpin hold pins each kind of memory and tells what it holds") {
+TEST_CASE("pinpin hold pins each kind of memory and tells what it holds", "[devdax]") {
     const std::string file = text_file(backing("ext4"));
     struct {
         std::string memory;
@@ -148,7 +148,7 @@ TEST_CASE("pinpin hold holds while a program runs, and passes on whether it went
     CHECK(pinpin("hold --anon 4k -- /no/such/program").code == 1);
 }
 
-TEST_CASE("pinpin hold --store writes a file through the pin") {
+TEST_CASE("pinpin hold --store writes a file through the pin", "[devdax]") {
     const std::string text = text_file("/tmp");
     const std::string dax = backing("devdax_2m");
     REQUIRE(shell("printf 'another text!' > " + text).code == 0);

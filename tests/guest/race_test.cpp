@@ -134,7 +134,7 @@ TEST_CASE("race: fs-DAX mapped in the middle of a pin is never pinned") {
     CHECK(pinned_pages() == held_before);
 }
 
-TEST_CASE("race: device-DAX mapped in the middle of a pin is held as device-DAX") {
+TEST_CASE("race: device-DAX mapped in the middle of a pin is held as device-DAX", "[devdax]") {
     const raw_device device;
     const file dax = open_file(backing("devdax_2m"), O_RDWR);
     const long held_before = pinned_pages();
@@ -154,7 +154,7 @@ TEST_CASE("race: device-DAX mapped in the middle of a pin is held as device-DAX"
     // That the device is not held any more is shown when it is unbound, after the run.
 }
 
-TEST_CASE("race: device-DAX that comes where ordinary memory was when the pin began") {
+TEST_CASE("race: device-DAX that comes where ordinary memory was when the pin began", "[devdax]") {
     constexpr std::size_t ordinary = 16 * length;
     const raw_device device;
     const file dax = open_file(backing("devdax_4k"), O_RDWR);

@@ -106,7 +106,7 @@ TEST_CASE("extents cover the range without gap or overlap, however many are aske
     CHECK(query.out_bookkeeping < query.out_runs * 17 + 8192);
 }
 
-TEST_CASE("memory in one piece costs a few records only") {
+TEST_CASE("memory in one piece costs a few records only", "[devdax]") {
     const raw_device device;
     const mapping memory = map_devdax("devdax_1g", GiB);
     longpin_pin answer{};

@@ -56,7 +56,7 @@ TEST_CASE("rollback: a failure at the last page gives back all before") {
     check_rolled_back(with_missing_pages(600, 599), 599, EFAULT, LONGPIN_REASON_FAULT);
 }
 
-TEST_CASE("rollback: a failure behind device-DAX lets the device go again") {
+TEST_CASE("rollback: a failure behind device-DAX lets the device go again", "[devdax]") {
     const mapping dax = map_devdax("devdax_2m", 4 * MiB);
     const file data = temporary_file("/dev/shm", page);
     mapping memory = mapping::anonymous(8 * MiB);

@@ -103,7 +103,7 @@ void attack(const mapping& memory, std::size_t changed, const std::function<void
 
 } // namespace
 
-TEST_CASE("units: one reference holds a huge page, or what of it is asked for") {
+TEST_CASE("units: one reference holds a huge page, or what of it is asked for", "[thp]") {
     const mapping memory = mapping::huge(2 * huge);
     CHECK(references(memory, 0, 2 * huge) == 2);
     CHECK(references(memory, page, 2 * huge - 2 * page) == 2);
@@ -117,7 +117,8 @@ TEST_CASE("units: one reference holds a huge page, or what of it is asked for") 
     CHECK(vm_pin() == 0);
 }
 
-TEST_CASE("units: huge pages side by side in memory are one run, and a part of one is too") {
+TEST_CASE("units: huge pages side by side in memory are one run, and a part of one is too",
+          "[devdax]") {
     const mapping memory = map_devdax("devdax_2m", 8 * MiB);
     memory.fill();
     const raw_device device;
@@ -130,7 +131,7 @@ TEST_CASE("units: huge pages side by side in memory are one run, and a part of o
     CHECK(has_pattern(copy.data(), copy.size(), 5 * page));
 }
 
-TEST_CASE("units: where the mapping is not one piece, a huge page is held page by page") {
+TEST_CASE("units: where the mapping is not one piece, a huge page is held page by page", "[thp]") {
     const mapping memory = mapping::huge(huge);
     SECTION("a page was replaced") {
         REQUIRE(::mmap(memory.at(7 * page), page, PROT_READ | PROT_WRITE,
@@ -159,8 +160,8 @@ TEST_CASE("units: where the mapping is not one piece, a huge page is held page b
     held(memory).check_coherent(memory.data());
 }
 
-TEST_CASE(
-    "units: huge pages side by side in memory, one of them mapped page by page, are two runs") {
+TEST_CASE("units: huge pages side by side in memory, one of them mapped page by page, are two runs",
+          "[thp]") {
     const mapping memory = mapping::huge(16 * huge);
     const mapping pair = mapping::huge(2 * huge);
     const page_table table;
@@ -192,7 +193,7 @@ TEST_CASE(
     CHECK(pinned_pages() == before);
 }
 
-TEST_CASE("units: a lease gives a huge page back whole, and lets go of whole ones only") {
+TEST_CASE("units: a lease gives a huge page back whole, and lets go of whole ones only", "[thp]") {
     const raw_device device;
     const mapping memory = mapping::huge(2 * huge);
     const std::uint32_t handle = device.must_pin(memory.data(), 2 * huge, leased_write);
@@ -215,7 +216,7 @@ TEST_CASE("units: a lease gives a huge page back whole, and lets go of whole one
     CHECK(lost_exactly(device, handle, 0, 0));
 }
 
-TEST_CASE("units: the first and the last huge page of a lease are held and lost in part") {
+TEST_CASE("units: the first and the last huge page of a lease are held and lost in part", "[thp]") {
     const raw_device device;
     const mapping memory = mapping::huge(2 * huge);
     const std::uint32_t handle = device.must_pin(memory.at(MiB), huge, leased_write);
@@ -225,7 +226,8 @@ TEST_CASE("units: the first and the last huge page of a lease are held and lost 
     CHECK(lost_exactly(device, handle, 0, huge / page));
 }
 
-TEST_CASE("units: a huge page that is taken in two parts is held twice, and given back twice") {
+TEST_CASE("units: a huge page that is taken in two parts is held twice, and given back twice",
+          "[thp]") {
     const raw_device device;
     const mapping memory = mapping::huge(huge);
     const long before = pinned_pages();
@@ -241,7 +243,7 @@ TEST_CASE("units: a huge page that is taken in two parts is held twice, and give
     CHECK(pinned_pages() == before);
 }
 
-TEST_CASE("units: a huge page that is split while it is pinned") {
+TEST_CASE("units: a huge page that is split while it is pinned", "[thp]") {
     const mapping memory = mapping::huge(2 * huge);
     attack(memory, 1, [&] {
         ::madvise(memory.data(), page, MADV_DONTNEED);
@@ -250,7 +252,7 @@ TEST_CASE("units: a huge page that is split while it is pinned") {
     });
 }
 
-TEST_CASE("units: a huge page that is protected in part while it is pinned") {
+TEST_CASE("units: a huge page that is protected in part while it is pinned", "[thp]") {
     const mapping memory = mapping::huge(2 * huge);
     attack(memory, 0, [&] {
         ::mprotect(memory.at(huge), page, PROT_READ);
@@ -259,7 +261,7 @@ TEST_CASE("units: a huge page that is protected in part while it is pinned") {
     });
 }
 
-TEST_CASE("units: a huge page that a fork splits while it is pinned") {
+TEST_CASE("units: a huge page that a fork splits while it is pinned", "[thp]") {
     const mapping memory = mapping::huge(2 * huge);
     attack(memory, 0, [&] {
         child([] {}).wait();
@@ -267,7 +269,7 @@ TEST_CASE("units: a huge page that a fork splits while it is pinned") {
     });
 }
 
-TEST_CASE("units: a huge page that is migrated while it is pinned") {
+TEST_CASE("units: a huge page that is migrated while it is pinned", "[thp]") {
     const mapping memory = mapping::huge(2 * huge);
     int node = 0;
     attack(memory, 0, [&] {
@@ -358,7 +360,7 @@ TEST_CASE("units: huge pages that are replaced while they are pinned, by others 
     replace_while_pinned(2 * huge, {put_anonymous(2 * huge), hugetlb, small});
 }
 
-TEST_CASE("units: device-DAX that is replaced while it is pinned") {
+TEST_CASE("units: device-DAX that is replaced while it is pinned", "[devdax]") {
     const file device = open_file(backing("devdax_2m"), O_RDWR);
     const auto put_device = [&](std::byte* at) {
         must(::mmap(at, 2 * huge, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, device.get(),

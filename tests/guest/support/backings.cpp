@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <system_error>
 #include <unistd.h>
+#include <vector>
 
 namespace guest {
 
@@ -148,7 +149,18 @@ constexpr memory_backing all[] = {
 } // namespace
 
 std::span<const memory_backing> memory_backings() {
-    return all;
+    static const std::vector<memory_backing> here = [] {
+        const bool has_huge_pages = ::access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0;
+        const bool has_devdax = has_backing("devdax_2m");
+        std::vector<memory_backing> rows;
+        std::ranges::copy_if(all, std::back_inserter(rows), [&](const memory_backing& row) {
+            return row.kind == device_dax                      ? has_devdax
+                   : row.kind == anonymous && row.unit != page ? has_huge_pages
+                                                               : true;
+        });
+        return rows;
+    }();
+    return here;
 }
 
 const memory_backing& memory_backing_named(std::string_view name) {

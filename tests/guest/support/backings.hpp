@@ -35,6 +35,8 @@ struct memory_backing {
     std::size_t unit = page;
 };
 
+/// All that this kernel has: with PREEMPT_RT there are neither device-DAX nor huge pages of
+/// anonymous memory.
 std::span<const memory_backing> memory_backings();
 
 /// The one of that name. Throws if there is none.

@@ -23,12 +23,22 @@ mapping::mapping(std::size_t length, int protection, int flags, int descriptor, 
     address_ = static_cast<std::byte*>(address);
 }
 
+namespace {
+
+void advise(const mapping& memory, int advice) {
+    const bool done = ::madvise(memory.data(), memory.length(), advice) == 0;
+    // A kernel that has no huge pages doesn't know the advice.
+    must(done || (advice == MADV_NOHUGEPAGE && errno == EINVAL), "madvise");
+}
+
+} // namespace
+
 mapping mapping::anonymous(std::size_t length) {
     mapping memory(length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
     // The kernel joins it with what lies beside it, and makes a huge page where both have parts in:
     // that would be split, and leases on it be lost, by what is done to either.
     if (length < 2 * MiB) {
-        must(::madvise(memory.data(), length, MADV_NOHUGEPAGE) == 0, "madvise");
+        advise(memory, MADV_NOHUGEPAGE);
     }
     return memory;
 }
@@ -42,7 +52,7 @@ mapping mapping::advised(std::size_t length, int advice) {
     mapping memory = anonymous(length + unit);
     const auto start = reinterpret_cast<std::uintptr_t>(memory.data());
     mapping aligned = memory.keep((unit - start % unit) % unit, length);
-    must(::madvise(aligned.data(), length, advice) == 0, "madvise");
+    advise(aligned, advice);
     return aligned;
 }
 
@@ -134,14 +144,28 @@ file temporary_file(const std::string& directory, std::size_t size) {
     return created;
 }
 
-std::string backing(const std::string& name) {
+namespace {
+
+/// "" if there is none.
+std::string find_backing(const std::string& name) {
     std::ifstream lines("/run/longpin/backings");
     for (std::string line; std::getline(lines, line);) {
         if (line.starts_with(name + '=')) {
             return line.substr(name.size() + 1);
         }
     }
-    throw std::runtime_error("the guest has no backing " + name);
+    return "";
+}
+
+} // namespace
+
+bool has_backing(const std::string& name) {
+    return !find_backing(name).empty();
+}
+
+std::string backing(const std::string& name) {
+    std::string found = find_backing(name);
+    return found.empty() ? throw std::runtime_error("the guest has no backing " + name) : found;
 }
 
 std::string dax_name(const std::string& name) {

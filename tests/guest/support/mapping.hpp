@@ -85,9 +85,10 @@ bool has_pattern(const void* memory, std::size_t length, std::uint64_t offset = 
 /// A new file of that size below a directory, already unlinked.
 file temporary_file(const std::string& directory, std::size_t size);
 
-/// A path that the harness prepared (see /run/longpin/backings). Throws if it is not there: in
-/// this guest everything is.
+/// A path that the harness prepared (see /run/longpin/backings). Throws if it is not there: all of
+/// the layout is.
 std::string backing(const std::string& name);
+bool has_backing(const std::string& name);
 
 /// "dax0.0" of a device-DAX backing's "/dev/dax0.0".
 std::string dax_name(const std::string& name);
