@@ -202,18 +202,23 @@ fuzz-guest: all
 	$(call debug_guest,LONGPIN_FUZZ_MINUTES=$(MINUTES) $(if $(SEED),LONGPIN_FUZZ_SEED=$(SEED))) --name fuzz-$(KERNEL) \
 		$(guest_tests) --timeout $$(($(MINUTES) * 60 + 900)) -- /longpin/run-tests 'fuzz*'
 
-# Of what the last make test-debug ran. gcov's notes are written beside the objects.
+# Of what the last make test-debug ran. gcov's notes are written beside the objects, and gcov has to be where the kernel
+# was built, from where they name its headers.
+covered := build/driver/$(KERNEL)-debug
 .PHONY: coverage
 coverage: ## the lines and branches of the module that the last make test-debug ran, and those that it didn't
 	qemu/deps debug
-	rm -rf build/coverage && mkdir -p build/coverage/guest build/coverage/faults
-	tar -xf build/run/test-$(KERNEL)-debug/files -C build/coverage/guest
-	tar -xf build/run/faults-$(KERNEL)-debug/files -C build/coverage/faults
-	gcov-tool-12 merge build/coverage/guest build/coverage/faults -o build/coverage/run
-	cp build/driver/$(KERNEL)-debug/*.gcno build/coverage/run
-	gcovr --root . --filter driver/ --gcov-executable gcov-12 --object-directory build/coverage/run --print-summary \
-		--txt build/coverage/lines.txt --html-details build/coverage/index.html build/coverage/run
-	cat build/coverage/lines.txt
+	rm -rf build/coverage
+	for name in test faults; do \
+		[[ -s build/run/$$name-$(KERNEL)-debug/files ]] || continue; \
+		mkdir -p build/coverage/$$name; \
+		tar -xf build/run/$$name-$(KERNEL)-debug/files -C build/coverage/$$name; \
+		cp $(covered)/*.gcno build/coverage/$$name/; \
+	done
+	gcovr --root $(CURDIR) --filter '$(CURDIR)/driver/' --gcov-executable gcov-12 --exclude-unreachable-branches \
+		--object-directory build/kernel/$(KERNEL)-debug/headers --print-summary --txt build/coverage/lines.txt \
+		--html-details build/coverage/index.html build/coverage >build/coverage/summary.txt
+	cat build/coverage/lines.txt build/coverage/summary.txt
 
 # ---- benchmarks
 
@@ -321,6 +326,7 @@ lint: user deps-lint ## check style and find mistakes, without running anything
 	shellcheck -x -P SCRIPTDIR qemu/common qemu/guest/profile userlib/pinpin/completion.bash $(scripts)
 	clang-format --dry-run -Werror $(cxx) $(c)
 	qemu/checkpatch driver/*.[ch] uapi/linux/*.h tests/bench/floor/*.[ch]
+	tests/named docs/*.md
 	echo "  LINT    sparse"
 	$(MAKE) sparse
 	echo "  LINT    clang-tidy ($(words $(filter %.cpp,$(cxx))) files)"

@@ -153,10 +153,13 @@ TEST_CASE("faults: PIN of each kind of memory", "[.debug]") {
         default: break;
         }
         const std::uint32_t write = row.protection & PROT_WRITE ? LONGPIN_PIN_WRITE : 0;
-        check_pin(std::string(row.name), row.map, write);
-        if (row.kind != backing_kind::private_file) {
-            check_pin(std::string(row.name) + ", leased", row.map, write | LONGPIN_PIN_LEASE);
+        if (row.kind == backing_kind::private_file) { // each page is copied, and may fail to be
+            check_pin(
+                std::string(row.name), [&] { return row.map().keep(0, 16 * page); }, write);
+            continue;
         }
+        check_pin(std::string(row.name), row.map, write);
+        check_pin(std::string(row.name) + ", leased", row.map, write | LONGPIN_PIN_LEASE);
     }
     for (const char* const filesystem : dax_filesystems) {
         const dax_file data(filesystem, 64 * page);
@@ -169,11 +172,11 @@ TEST_CASE("faults: PIN of each kind of memory", "[.debug]") {
             leased_write);
     }
     check_pin(
-        "600 runs", [] { return map_runs(600); }, LONGPIN_PIN_WRITE);
+        "100 runs", [] { return map_runs(100); }, LONGPIN_PIN_WRITE);
     check_pin(
-        "600 runs, leased", [] { return map_runs(600); }, leased_write);
+        "100 runs, leased", [] { return map_runs(100); }, leased_write);
     check_pin(
-        "600 runs, dry", [] { return map_runs(600); }, LONGPIN_PIN_DRY_RUN);
+        "100 runs, dry", [] { return map_runs(100); }, LONGPIN_PIN_DRY_RUN);
 }
 
 TEST_CASE("faults: PIN with an eventfd and a grace", "[.debug]") {

@@ -276,7 +276,8 @@ void prove(const std::string& filesystem, int rounds, unsigned int seed,
     }
     // It did what it is here for.
     CHECK(removed > rounds * 3 / 4);
-    CHECK(reused > rounds / look_each / 8);
+    // In a few looks it's a matter of luck.
+    CHECK((reused > rounds / look_each / 8 || rounds < 10 * look_each));
     CHECK(poisoner.writes() > 0);
     CHECK(poisoner.stale() > 0);
 }

@@ -152,7 +152,7 @@ TEST_CASE("memory table: anonymous memory that was never touched is pinned") {
     check_row("anonymous, never touched");
 }
 
-TEST_CASE("memory table: transparent huge pages are pinned") {
+TEST_CASE("memory table: transparent huge pages are pinned", "[thp]") {
     check_row("anonymous, huge pages");
 }
 
@@ -212,15 +212,15 @@ TEST_CASE("memory table: a shared read-only mapping of a file is pinned for read
     check_row("ext4 file, shared, read-only");
 }
 
-TEST_CASE("memory table: device-DAX with 2 MiB alignment is pinned") {
+TEST_CASE("memory table: device-DAX with 2 MiB alignment is pinned", "[devdax]") {
     check_row("device-DAX 2 MiB");
 }
 
-TEST_CASE("memory table: device-DAX with 4 KiB alignment is pinned") {
+TEST_CASE("memory table: device-DAX with 4 KiB alignment is pinned", "[devdax]") {
     check_row("device-DAX 4 KiB");
 }
 
-TEST_CASE("memory table: device-DAX with 1 GiB alignment is pinned") {
+TEST_CASE("memory table: device-DAX with 1 GiB alignment is pinned", "[devdax]") {
     check_row("device-DAX 1 GiB");
 }
 
