@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Everything that differs between kernels (4.15 to 6.18), under one name each.
+ * Everything that differs between kernels (4.15 to 7.3), under one name each.
  * kernel_features.h holds what the headers at hand offer (see kernel_probes.c);
  * no other file asks.
  */
