@@ -177,7 +177,7 @@ TEST_CASE("library: a device that was passed on is adopted with its pins") {
     CHECK(vm_pin() == page);
 }
 
-TEST_CASE("library: a pinned buffer is pinned memory for as long as it lives") {
+TEST_CASE("library: a pinned buffer is pinned memory for as long as it lives", "[thp]") {
     struct row {
         longpin::huge_pages huge;
         std::size_t size;

@@ -309,7 +309,7 @@ TEST_CASE("parity: where a peer answers otherwise than longpin, the difference i
     }
 }
 
-TEST_CASE("parity: every difference that is listed occurs") {
+TEST_CASE("parity: every difference that is listed occurs", "[devdax]") {
     for (const difference& one : listed()) {
         CHECK(one.longpin_says != one.they_say);
         for (const std::string_view name : one.memory) {
