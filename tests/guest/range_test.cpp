@@ -76,8 +76,7 @@ TEST_CASE("QUERY gives back the cookie and the flags") {
 
 TEST_CASE("extents cover the range without gap or overlap, however many are asked for at once") {
     const raw_device device;
-    const mapping memory = mapping::anonymous(700 * page);
-    REQUIRE(::madvise(memory.data(), memory.length(), MADV_NOHUGEPAGE) == 0);
+    const mapping memory = mapping::advised(700 * page, MADV_NOHUGEPAGE);
     // Every other page comes later, so that neighbours are not contiguous.
     for (std::size_t i = 0; i < 700; i += 2) {
         *memory.at(i * page) = std::byte{1};
