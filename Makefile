@@ -165,7 +165,7 @@ test-rt: ## the tests in the guest under a kernel with PREEMPT_RT; FILTER=... ch
 # There are neither device-DAX nor huge pages of anonymous memory, nor are pages moved to the node that uses them.
 .PHONY: test-guest-rt
 test-guest-rt: all
-	tests/part guest-$(KERNEL) $(guest) --name test-$(KERNEL) $(guest_tests) --nvdimm rt -- \
+	tests/part guest-$(KERNEL) $(guest) --name test-$(KERNEL) $(guest_tests) -- \
 		/longpin/run-tests '$(or $(FILTER),~[.]~[devdax]~[thp]~[numa_balancing])'
 
 # Minutes to build that kernel, once; then all takes several times as long as under Debian's. A guest is busy with one
@@ -204,7 +204,6 @@ fuzz-guest: all
 
 # Of what the last make test-debug ran. gcov's notes are written beside the objects, and gcov has to be where the kernel
 # was built, from where they name its headers.
-covered := build/driver/$(KERNEL)-debug
 .PHONY: coverage
 coverage: ## the lines and branches of the module that the last make test-debug ran, and those that it didn't
 	qemu/deps debug
@@ -213,7 +212,7 @@ coverage: ## the lines and branches of the module that the last make test-debug 
 		[[ -s build/run/$$name-$(KERNEL)-debug/files ]] || continue; \
 		mkdir -p build/coverage/$$name; \
 		tar -xf build/run/$$name-$(KERNEL)-debug/files -C build/coverage/$$name; \
-		cp $(covered)/*.gcno build/coverage/$$name/; \
+		cp build/driver/$(KERNEL)-debug/*.gcno build/coverage/$$name/; \
 	done
 	gcovr --root $(CURDIR) --filter '$(CURDIR)/driver/' --gcov-executable gcov-12 --exclude-unreachable-branches \
 		--object-directory build/kernel/$(KERNEL)-debug/headers --print-summary --txt build/coverage/lines.txt \
