@@ -4,8 +4,6 @@
 #include "raw_device.hpp"
 #include "system_state.hpp"
 
-#include <fstream>
-#include <stdexcept>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -39,15 +37,7 @@ void memory_cgroup::set(const std::string& file, const std::string& value) const
 }
 
 std::uint64_t memory_cgroup::stat(const std::string& key) const {
-    std::ifstream lines(path_ + "/memory.stat");
-    std::string word;
-    std::uint64_t number = 0;
-    while (lines >> word >> number) {
-        if (word == key) {
-            return number;
-        }
-    }
-    throw std::runtime_error("no " + key + " in memory.stat");
+    return static_cast<std::uint64_t>(number_after(path_ + "/memory.stat", key));
 }
 
 } // namespace guest

@@ -11,8 +11,6 @@
 
 namespace guest {
 
-namespace {
-
 long number_after(const std::string& path, const std::string& word) {
     std::ifstream lines(path);
     for (std::string name; lines >> name;) {
@@ -24,8 +22,6 @@ long number_after(const std::string& path, const std::string& word) {
     }
     throw std::runtime_error(path + " has no " + word);
 }
-
-} // namespace
 
 long pinned_pages() {
     read_line("/proc/sys/vm/stat_refresh"); // the counts are per CPU until they are folded

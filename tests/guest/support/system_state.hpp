@@ -32,6 +32,10 @@ std::size_t vm_pin();
 /// as long, a tenth of it.
 int rounds(int wanted);
 
+/// The number behind a word that starts a line of the file, as in /proc/vmstat. Throws if there is
+/// none.
+long number_after(const std::string& path, const std::string& word);
+
 /// First line of a file, without its newline; "" if it can't be read.
 std::string read_line(const std::string& path);
 
