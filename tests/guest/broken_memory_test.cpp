@@ -10,11 +10,8 @@
 #include <cstdint>
 #include <fcntl.h>
 #include <fstream>
-#include <linux/fiemap.h>
-#include <linux/fs.h>
 #include <stdexcept>
 #include <string>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -38,15 +35,12 @@ std::string device_below(const std::string& directory) {
 
 /// Where the file's page is on its block device, in bytes.
 std::uint64_t place_of(const file& data, std::uint64_t offset) {
-    alignas(fiemap) std::byte answer[sizeof(fiemap) + sizeof(fiemap_extent)]{};
-    auto* const map = reinterpret_cast<fiemap*>(answer);
-    map->fm_start = offset;
-    map->fm_length = page;
-    map->fm_flags = FIEMAP_FLAG_SYNC;
-    map->fm_extent_count = 1;
-    must(::ioctl(data.get(), FS_IOC_FIEMAP, map) == 0 && map->fm_mapped_extents == 1,
-         "FS_IOC_FIEMAP");
-    return map->fm_extents[0].fe_physical + offset - map->fm_extents[0].fe_logical;
+    for (const fiemap_extent& extent : places_of(data)) {
+        if (extent.fe_logical <= offset && offset < extent.fe_logical + extent.fe_length) {
+            return extent.fe_physical + offset - extent.fe_logical;
+        }
+    }
+    throw std::runtime_error("the file has no block there");
 }
 
 } // namespace

@@ -17,7 +17,6 @@
 #include <filesystem>
 #include <functional>
 #include <linux/falloc.h>
-#include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
 #include <optional>
@@ -50,15 +49,8 @@ constexpr std::uint64_t poison = 0xdeadbeefdeadbeef;
 
 /// The physical blocks of a file.
 std::set<std::uint64_t> blocks_of(const file& descriptor) {
-    constexpr std::uint32_t room = 256;
-    alignas(fiemap) std::byte buffer[sizeof(fiemap) + room * sizeof(fiemap_extent)] = {};
-    auto* const request = reinterpret_cast<fiemap*>(buffer);
-    request->fm_length = FIEMAP_MAX_OFFSET;
-    request->fm_extent_count = room;
-    REQUIRE(::ioctl(descriptor.get(), FS_IOC_FIEMAP, request) == 0);
     std::set<std::uint64_t> blocks;
-    for (std::uint32_t i = 0; i < request->fm_mapped_extents; i++) {
-        const fiemap_extent& extent = request->fm_extents[i];
+    for (const fiemap_extent& extent : places_of(descriptor)) {
         for (std::uint64_t b = 0; b < extent.fe_length; b += page) {
             blocks.insert(extent.fe_physical + b);
         }

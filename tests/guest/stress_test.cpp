@@ -253,24 +253,21 @@ TEST_CASE("stress: forks against pins") {
     memory.fill();
     surprises odd;
     {
-        std::atomic<bool> done = false;
         const raw_device device;
-        std::thread pinner([&] {
-            dice random(seed());
-            while (!done) {
-                longpin_pin pin{};
-                const std::uint32_t flags = random.once_in(2) ? leased : LONGPIN_PIN_WRITE;
-                const int err = device.pin(memory.data(), memory.length(), flags, pin);
-                odd.expect("PIN", err, {0, EAGAIN});
-                if (err == 0) {
-                    const auto offset = random.number(0, 31) * page;
-                    const std::uint64_t written = random.number(0, ~0U);
-                    std::uint64_t read = 0;
-                    std::memcpy(memory.at(offset), &written, 8);
-                    odd.expect("COPY", device.read(pin.out_handle, offset, &read, 8), {0});
-                    odd.expect("COPY, compared", read == written ? 0 : -1, {0});
-                    odd.expect("UNPIN", device.unpin(pin.out_handle), {0});
-                }
+        dice random(seed());
+        const repeated pinner([&] {
+            longpin_pin pin{};
+            const std::uint32_t flags = random.once_in(2) ? leased : LONGPIN_PIN_WRITE;
+            const int err = device.pin(memory.data(), memory.length(), flags, pin);
+            odd.expect("PIN", err, {0, EAGAIN});
+            if (err == 0) {
+                const auto offset = random.number(0, 31) * page;
+                const std::uint64_t written = random.number(0, ~0U);
+                std::uint64_t read = 0;
+                std::memcpy(memory.at(offset), &written, 8);
+                odd.expect("COPY", device.read(pin.out_handle, offset, &read, 8), {0});
+                odd.expect("COPY, compared", read == written ? 0 : -1, {0});
+                odd.expect("UNPIN", device.unpin(pin.out_handle), {0});
             }
         });
         for (int round = 0; round < rounds(500); round++) {
@@ -281,8 +278,6 @@ TEST_CASE("stress: forks against pins") {
             }
             ::waitpid(process, nullptr, 0);
         }
-        done = true;
-        pinner.join();
     }
     odd.check();
     as_before.check();

@@ -6,6 +6,7 @@
 #include "raw_device.hpp"
 
 #include <functional>
+#include <string>
 
 namespace guest {
 
@@ -40,14 +41,11 @@ struct faulty_call {
     std::function<void(int err)> clean_up = [](int /*err*/) {};
 };
 
-struct fault_counts {
-    int rounds = 0;   ///< in which something failed
-    int survived = 0; ///< and the call succeeded nevertheless
-};
-
 /// Lets the 1st, the 2nd, ... thing in the call fail, until there is none left: then it has to
-/// succeed. \p judge is told of each round's errno before it is cleaned up.
-fault_counts let_each_fail(const faulty_call& faulty,
-                           const std::function<void(int round, int err)>& judge);
+/// succeed. \p judge is told of each round's errno before it is cleaned up. Prints how many there
+/// were, by the name \p what, which is told with the round if an assertion of the judge's fails.
+/// Returns in how many rounds something failed.
+int let_each_fail(const std::string& what, const faulty_call& faulty,
+                  const std::function<void(int err)>& judge);
 
 } // namespace guest

@@ -8,7 +8,9 @@
 #include <cstring>
 #include <fcntl.h>
 #include <fstream>
+#include <linux/fs.h>
 #include <stdexcept>
+#include <sys/ioctl.h>
 #include <system_error>
 #include <unistd.h>
 
@@ -70,6 +72,19 @@ mapping mapping::huge(std::size_t length) {
             throw std::runtime_error("the kernel has no huge page");
         }
     }
+    return memory;
+}
+
+mapping mapping::runs(std::size_t pages) {
+    mapping memory = shared_anonymous(pages * page);
+    const file data(::memfd_create("runs", MFD_CLOEXEC));
+    must(::fallocate(data.get(), 0, 0, static_cast<off_t>(2 * pages * page)) == 0, "fallocate");
+    for (std::size_t i = 0; i < pages; i++) { // between two of them is a page that isn't mapped
+        must(::mmap(memory.at(i * page), page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                    data.get(), static_cast<off_t>(2 * i * page)) != MAP_FAILED,
+             "mmap");
+    }
+    memory.fill();
     return memory;
 }
 
@@ -142,6 +157,16 @@ file temporary_file(const std::string& directory, std::size_t size) {
         throw std::system_error(err, std::generic_category(), "fallocate in " + directory);
     }
     return created;
+}
+
+std::vector<fiemap_extent> places_of(const file& data) {
+    constexpr std::uint32_t room = 256;
+    alignas(fiemap) std::byte answer[sizeof(fiemap) + room * sizeof(fiemap_extent)] = {};
+    auto* const map = reinterpret_cast<fiemap*>(answer);
+    map->fm_length = FIEMAP_MAX_OFFSET;
+    map->fm_extent_count = room;
+    must(::ioctl(data.get(), FS_IOC_FIEMAP, map) == 0, "FS_IOC_FIEMAP");
+    return {map->fm_extents, map->fm_extents + map->fm_mapped_extents};
 }
 
 namespace {

@@ -6,9 +6,11 @@
 #include "system_state.hpp"
 
 #include <cstdint>
+#include <linux/fiemap.h>
 #include <string>
 
 #include <sys/mman.h>
+#include <vector>
 
 namespace guest {
 
@@ -43,6 +45,9 @@ public:
     /// Transparent huge pages, filled, aligned, and really huge; throws if they are not. \p length
     /// is a multiple of 2 MiB.
     static mapping huge(std::size_t length);
+
+    /// Shared memory, filled, in which no page follows on the one before it: a run each.
+    static mapping runs(std::size_t pages);
 
     [[nodiscard]] std::byte* data() const { return address_; }
     [[nodiscard]] std::byte* at(std::size_t offset) const { return address_ + offset; }
@@ -84,6 +89,9 @@ bool has_pattern(const void* memory, std::size_t length, std::uint64_t offset = 
 
 /// A new file of that size below a directory, already unlinked.
 file temporary_file(const std::string& directory, std::size_t size);
+
+/// Where a file's data lies on its block device; no more than some hundred pieces of it.
+std::vector<fiemap_extent> places_of(const file& data);
 
 /// A path that the harness prepared (see /run/longpin/backings). Throws if it is not there: all of
 /// the layout is.
