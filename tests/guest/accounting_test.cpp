@@ -67,6 +67,30 @@ TEST_CASE("RLIMIT_MEMLOCK counts the pages that a range touches, not its bytes")
     CHECK(err == ENOMEM);
 }
 
+TEST_CASE("RLIMIT_MEMLOCK counts a huge page by the pages that are asked for", "[thp]") {
+    const raw_device device;
+    constexpr std::size_t limit = 600 * page;
+    struct answer {
+        int parts, whole, too_much;
+        std::size_t pinned;
+    };
+    const answer got = in_child([&] {
+        const mapping memory = mapping::huge(4 * MiB);
+        set_memlock_limit(limit);
+        become_ordinary_user();
+        answer said{};
+        said.parts = device.pin(memory.at(MiB), 88 * page);
+        said.whole = device.pin(memory.at(2 * MiB), 2 * MiB);
+        said.too_much = device.pin(memory.data(), 1);
+        said.pinned = vm_pin();
+        return said;
+    });
+    CHECK(got.parts == 0);
+    CHECK(got.whole == 0);
+    CHECK(got.too_much == ENOMEM);
+    CHECK(got.pinned == limit);
+}
+
 TEST_CASE("the contexts and the processes of a user share the limit") {
     const raw_device one;
     const raw_device two;

@@ -2,6 +2,7 @@
 // Bad input gets the errno that the contract names, and changes nothing.
 #include "support/child.hpp"
 #include "support/mapping.hpp"
+#include "support/page_table.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -270,6 +271,47 @@ TEST_CASE("EXTENTS with a buffer that is not there gets EFAULT") {
     arguments.handle = device.must_pin(memory.data(), 100);
     arguments.count = 1;
     CHECK(device.call(LONGPIN_EXTENTS, &arguments) == EFAULT);
+}
+
+TEST_CASE("EXTENTS and read write their elements, whole, and nothing else") {
+    const raw_device device;
+    const mapping memory = mapping::runs(3);
+    constexpr auto untouched = std::byte{0xa5};
+    std::vector<std::byte> buffer(10 * sizeof(longpin_extent), untouched);
+    const auto is_rest_untouched = [&](std::size_t written) {
+        return std::all_of(buffer.begin() + static_cast<std::ptrdiff_t>(written), buffer.end(),
+                           [](std::byte byte) { return byte == untouched; });
+    };
+    auto arguments = request<longpin_extents>();
+    arguments.handle = device.must_pin(memory.data(), memory.length(), LONGPIN_PIN_LEASE);
+    arguments.count = 8;
+    arguments.buffer = reinterpret_cast<std::uintptr_t>(buffer.data());
+    REQUIRE(device.call(LONGPIN_EXTENTS, &arguments) == 0);
+    REQUIRE(arguments.out_count == 3);
+    CHECK(is_rest_untouched(3 * sizeof(longpin_extent)));
+    for (std::size_t i = 0; i < 3; i++) {
+        longpin_extent extent{};
+        std::memcpy(&extent, &buffer[i * sizeof(extent)], sizeof(extent));
+        CHECK(extent.offset == i * page);
+        CHECK(extent.length == page);
+        CHECK(extent.phys == physical_address(memory.at(i * page)));
+    }
+
+    std::ranges::fill(buffer, untouched);
+    REQUIRE(::madvise(memory.at(page), page, MADV_REMOVE) == 0);
+    REQUIRE(::read(device.descriptor(), buffer.data(), buffer.size()) == sizeof(longpin_event));
+    CHECK(is_rest_untouched(sizeof(longpin_event)));
+    longpin_event event{};
+    std::memcpy(&event, buffer.data(), sizeof(event));
+    CHECK(event.size == sizeof(event));
+    CHECK(event.type == LONGPIN_EVENT_REVOKED);
+    CHECK(event.handle == arguments.handle);
+    CHECK(event.cause == LONGPIN_CAUSE_INVALIDATE);
+    CHECK(event.cookie == 0);
+    CHECK(event.offset == page);
+    CHECK(event.length == page);
+    CHECK(event.lost == 0);
+    CHECK(event.time > 0);
 }
 
 TEST_CASE("an ordinary user may not open the device") {

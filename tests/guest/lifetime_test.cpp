@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A pin lives as long as its open file, whoever holds that, and no longer.
 #include "support/child.hpp"
+#include "support/lease.hpp"
 #include "support/mapping.hpp"
 
 #include <catch2/catch.hpp>
@@ -10,6 +11,7 @@
 #include <csignal>
 #include <cstring>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <thread>
 
@@ -92,6 +94,31 @@ TEST_CASE("lifetime: munmap does not end a pin") {
     CHECK(vm_pin() == 4 * page);
     CHECK(device.unpin(handle) == 0);
     CHECK(vm_pin() == 0);
+}
+
+TEST_CASE("lifetime: a memfd is not sealed against writing while a pin may write to it") {
+    const raw_device device;
+    const file data(::memfd_create("sealed", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    must(::ftruncate(data.get(), 4 * page) == 0, "ftruncate");
+    const auto sealed = [&] {
+        return ::fcntl(data.get(), F_ADD_SEALS, F_SEAL_WRITE) == 0 ? 0 : errno;
+    };
+    {
+        mapping memory(4 * page, PROT_READ | PROT_WRITE, MAP_SHARED, data.get());
+        const std::uint32_t pin = device.must_pin(memory.data(), 4 * page, LONGPIN_PIN_WRITE);
+        device.must_pin(memory.data(), 4 * page, leased_write); // goes with the mapping
+        CHECK(sealed() == EBUSY);
+        memory.unmap();
+        CHECK(sealed() == EBUSY);
+        REQUIRE(device.unpin(pin) == 0);
+        CHECK(sealed() == 0);
+    }
+    // From then on there is nothing that could be pinned for writing.
+    const mapping memory(4 * page, PROT_READ, MAP_SHARED, data.get());
+    longpin_pin refused{};
+    CHECK(device.pin(memory.data(), 4 * page, LONGPIN_PIN_WRITE, refused) == EFAULT);
+    CHECK(refused.out_reason == LONGPIN_REASON_NOT_WRITABLE);
+    CHECK(device.pin(memory.data(), 4 * page) == 0);
 }
 
 TEST_CASE("lifetime: a dup keeps the pins when the first descriptor is closed") {

@@ -175,7 +175,11 @@ TEST_CASE("overlapping pins are independent, in one context and in two") {
     CHECK(vm_pin() == 24 * page);
 
     // A handle means nothing in another context.
-    CHECK(two.unpin(c + 1) == ENOENT);
+    longpin_query is{};
+    std::byte byte{};
+    CHECK(two.unpin(same) == ENOENT);
+    CHECK(two.query(same, is) == ENOENT);
+    CHECK(two.read(same, 0, &byte, 1) == ENOENT);
 
     memory.unmap();
     REQUIRE(one.unpin(a) == 0);
