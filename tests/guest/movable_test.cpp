@@ -81,6 +81,7 @@ public:
 
     /// Takes all of it, as a driver would, and gives it back. 0 or the errno.
     [[nodiscard]] int take_out() const {
+        write_line(hugetlb_, before_); // what else lies there has to go somewhere
         const std::string pages = std::to_string((end_ - first_) / page);
         const int err = write_line(path_ + "/alloc", pages);
         write_line(path_ + "/free", pages);
