@@ -189,7 +189,7 @@ test-guest-debug: all
 
 .PHONY: test-faults-debug
 test-faults-debug: all
-	tests/part faults-$(KERNEL) $(call debug_guest) --name faults-$(KERNEL) $(guest_tests) --timeout 5000 -- \
+	tests/part faults-$(KERNEL) $(call debug_guest,cma=2G) --name faults-$(KERNEL) $(guest_tests) --timeout 5000 -- \
 		/longpin/run-tests '[debug]'
 
 .PHONY: fuzz
