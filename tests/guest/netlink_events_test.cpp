@@ -20,6 +20,7 @@
 #include <linux/filter.h>
 #include <linux/netlink.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -328,6 +329,37 @@ TEST_CASE("netlink events: what a slow subscriber loses is not lost silently") {
     REQUIRE(event);
     CHECK(event->sequence == 2 * count + 1); // so many there were
     CHECK(event->attributes.u32(LONGPIN_A_PIN_HANDLE) == count + 1);
+}
+
+TEST_CASE("netlink events: when more leases are taken back at once than are kept, that is told") {
+    const raw_device device;
+    const mapping memory = mapping::small(page);
+    constexpr int leases = 5000;
+    for (int i = 0; i < leases; i++) {
+        device.must_pin(memory.data(), page, LONGPIN_PIN_LEASE);
+    }
+    netlink_socket events = subscriber();
+    events.set_buffer(16 * MiB); // it isn't the socket that has no room
+    REQUIRE(::madvise(memory.data(), page, MADV_DONTNEED) == 0);
+
+    bool told = false;
+    int heard = 0;
+    while (true) {
+        try {
+            const auto event = events.event(told ? 500 : 10000);
+            if (!event) {
+                break;
+            }
+            CHECK(event->command == LONGPIN_CMD_REVOKED_NTF);
+            heard++;
+        } catch (const std::system_error& loss) {
+            CHECK(loss.code() == std::errc::no_buffer_space);
+            told = true;
+        }
+    }
+    CHECK(told);
+    CHECK(heard > 0);
+    CHECK(heard < leases);
 }
 
 TEST_CASE("netlink events: what the socket's own filter drops is no loss") {
