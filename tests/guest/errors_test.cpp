@@ -6,10 +6,12 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <fcntl.h>
+#include <span>
 
 using namespace guest;
 
@@ -279,8 +281,8 @@ TEST_CASE("EXTENTS and read write their elements, whole, and nothing else") {
     constexpr auto untouched = std::byte{0xa5};
     std::vector<std::byte> buffer(10 * sizeof(longpin_extent), untouched);
     const auto is_rest_untouched = [&](std::size_t written) {
-        return std::all_of(buffer.begin() + static_cast<std::ptrdiff_t>(written), buffer.end(),
-                           [](std::byte byte) { return byte == untouched; });
+        return std::ranges::all_of(std::span(buffer).subspan(written),
+                                   [](std::byte byte) { return byte == untouched; });
     };
     auto arguments = request<longpin_extents>();
     arguments.handle = device.must_pin(memory.data(), memory.length(), LONGPIN_PIN_LEASE);

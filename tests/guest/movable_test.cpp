@@ -19,6 +19,14 @@ using namespace guest;
 
 namespace {
 
+struct physical_range {
+    std::uint64_t first = 0, end = 0;
+
+    [[nodiscard]] bool contains(std::uint64_t physical) const {
+        return first <= physical && physical < end;
+    }
+};
+
 /// The block of memory that the layout has for it (dimm), movable for as long as the object lives.
 class movable_block {
 public:
@@ -29,8 +37,8 @@ public:
             if (read_line(entry.path() / "state") == "offline") {
                 path_ = entry.path();
                 must(write_line(path_ + "/state", "online_movable") == 0, "online_movable");
-                first_ = std::stoull(read_line(path_ + "/phys_index"), nullptr, 16) * size;
-                end_ = first_ + size;
+                range_.first = std::stoull(read_line(path_ + "/phys_index"), nullptr, 16) * size;
+                range_.end = range_.first + size;
                 return;
             }
         }
@@ -42,9 +50,7 @@ public:
     movable_block& operator=(movable_block&&) = delete;
     ~movable_block() { static_cast<void>(take_out()); }
 
-    [[nodiscard]] bool contains(std::uint64_t physical) const {
-        return first_ <= physical && physical < end_;
-    }
+    [[nodiscard]] const physical_range& range() const { return range_; }
 
     /// 0 or the errno.
     [[nodiscard]] int take_out() const { return write_line(path_ + "/state", "offline"); }
@@ -53,34 +59,22 @@ public:
 
 private:
     std::string path_;
-    std::uint64_t first_ = 0, end_ = 0;
+    physical_range range_;
 };
 
 /// Memory that a device's driver may ask for in one piece, and that others have until then (CMA).
-class contiguous_area {
-public:
-    contiguous_area() {
-        const std::filesystem::path areas = "/sys/kernel/debug/cma";
-        const std::string path = std::filesystem::directory_iterator(areas)->path();
-        first_ = std::stoull(read_line(path + "/base_pfn")) * page;
-        end_ = first_ + std::stoull(read_line(path + "/count")) * page;
-    }
+physical_range contiguous_area() {
+    const std::filesystem::path areas = "/sys/kernel/debug/cma";
+    const std::string path = std::filesystem::directory_iterator(areas)->path();
+    const std::uint64_t first = std::stoull(read_line(path + "/base_pfn")) * page;
+    return {.first = first, .end = first + std::stoull(read_line(path + "/count")) * page};
+}
 
-    [[nodiscard]] bool contains(std::uint64_t physical) const {
-        return first_ <= physical && physical < end_;
-    }
-
-private:
-    std::uint64_t first_ = 0, end_ = 0;
-};
-
-/// Pages of the mapping in the block or area.
-template <typename Area>
-std::size_t pages_in(const Area& block, const mapping& memory) {
+std::size_t pages_in(const physical_range& range, const mapping& memory) {
     const page_table table;
     std::size_t count = 0;
     for (std::size_t i = 0; i < memory.length(); i += page) {
-        count += block.contains(table.physical_address(memory.at(i))) ? 1U : 0U;
+        count += range.contains(table.physical_address(memory.at(i))) ? 1U : 0U;
     }
     return count;
 }
@@ -96,18 +90,17 @@ mapping map_on_node(int node, std::size_t length) {
 }
 
 /// Pins what lies there in part, and looks that no page of it does then; and what else holds then.
-template <typename Area>
 void check_moved(
-    const Area& area, const mapping& memory, std::uint32_t flags,
+    const physical_range& range, const mapping& memory, std::uint32_t flags,
     const std::function<void()>& then = [] {}) {
     CAPTURE(flags);
     const raw_device device;
-    REQUIRE(pages_in(area, memory) > 0);
+    REQUIRE(pages_in(range, memory) > 0);
     const std::uint32_t handle = device.must_pin(memory.data(), memory.length(), flags);
     for (const longpin_extent& extent : device.extents(handle)) {
-        CHECK_FALSE(area.contains(extent.phys));
+        CHECK_FALSE(range.contains(extent.phys));
     }
-    CHECK(pages_in(area, memory) == 0);
+    CHECK(pages_in(range, memory) == 0);
     CHECK(has_pattern(memory.data(), memory.length(), 0));
     then();
     CHECK(device.unpin(handle) == 0);
@@ -118,14 +111,15 @@ void check_moved(
 TEST_CASE("movable memory: what is pinned is moved out of it, and it can be taken out then") {
     const std::uint32_t flags = GENERATE(0U, std::uint32_t{LONGPIN_PIN_WRITE}, leased_write);
     const movable_block block;
-    check_moved(block, map_on_node(1, 256 * page), flags, [&] { CHECK(block.take_out() == 0); });
+    check_moved(block.range(), map_on_node(1, 256 * page), flags,
+                [&] { CHECK(block.take_out() == 0); });
 }
 
 // The command line makes the area large enough (cma=): the kernel takes from it what is movable
 // when it has more than half of what is free.
 TEST_CASE("memory for contiguous allocations: what is pinned is moved out of it", "[.debug]") {
     const std::uint32_t flags = GENERATE(0U, std::uint32_t{LONGPIN_PIN_WRITE}, leased_write);
-    const contiguous_area area;
+    const physical_range area = contiguous_area();
     mapping memory = map_on_node(0, 16 * MiB);
     if (pages_in(area, memory) == 0) {
         memory = map_on_node(1, 16 * MiB);
@@ -138,7 +132,7 @@ TEST_CASE("movable memory: it can be unplugged when there are pins elsewhere") {
     const raw_device device;
     const movable_block block;
     const mapping memory = map_on_node(1, 256 * page);
-    REQUIRE(pages_in(block, memory) > 0);
+    REQUIRE(pages_in(block.range(), memory) > 0);
     const std::uint32_t handle = device.must_pin(memory.data(), memory.length(), LONGPIN_PIN_WRITE);
     const std::filesystem::path devices = "/sys/bus/acpi/devices";
     for (const auto& entry : std::filesystem::directory_iterator(devices)) {

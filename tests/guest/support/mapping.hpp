@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <linux/fiemap.h>
 #include <string>
-
 #include <sys/mman.h>
 #include <vector>
 
