@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Build longpin, run its tests in a guest, install it. "make help" tells the targets.
 
-VERSION := 0.1.0
+VERSION := 1.0.0
 
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -ec
@@ -134,6 +134,7 @@ test: all user-asan user-tsan ## all tests; FILTER=... chooses among those in th
 	tests/part unit build/user-asan/tests/longpin-unit-tests
 # gcc 12's TSan gives up (unexpected memory mapping) where the kernel randomizes more than 28 bits of an address.
 	tests/part unit-tsan setarch -R build/user-tsan/tests/longpin-thread-tests
+	tests/part consumers tests/consumers/run $(VERSION)
 	$(MAKE) test-guest
 	tests/summary
 

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: MIT
+#
+# find_package(longpin): the targets longpin::longpin, a shared library, and longpin::static.
+include(CMakeFindDependencyMacro)
+# What the static library needs.
+find_dependency(fmt)
+find_dependency(PkgConfig)
+pkg_check_modules(LIBNL_GENL QUIET REQUIRED IMPORTED_TARGET libnl-genl-3.0)
+
+include("${CMAKE_CURRENT_LIST_DIR}/longpin-targets.cmake")
