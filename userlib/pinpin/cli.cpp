@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli.hpp"
 
+#include "colour.hpp"
 #include "command.hpp"
 #include "completion.hpp"
 #include "output.hpp"
@@ -175,7 +176,9 @@ int run(const std::vector<std::string>& words, std::ostream& out, std::ostream& 
         if (session.json) {
             print_json(out, to_json(what));
         } else {
-            err << wrapped("pinpin: " + what.message);
+            const std::string_view name = "pinpin:";
+            err << painted(name, emphasis::bad, has_colours(err))
+                << wrapped(fmt::format("{} {}", name, what.message)).substr(name.size());
         }
     };
     int code = done;

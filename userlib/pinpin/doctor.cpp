@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "cli.hpp"
+#include "colour.hpp"
 #include "command.hpp"
 #include "doctor_facts.hpp"
 #include "doctor_findings.hpp"
@@ -22,6 +23,15 @@ json to_json(const finding& one) {
             {"mend", one.mend ? json(*one.mend) : json()}};
 }
 
+emphasis emphasis_of(severity how_bad) {
+    switch (how_bad) {
+    case severity::ok: return emphasis::good;
+    case severity::note: return emphasis::warning;
+    case severity::problem: break;
+    }
+    return emphasis::bad;
+}
+
 int run_doctor(session& session) {
     const std::vector<finding> findings = examine(gather(session.device_path));
     if (session.json) {
@@ -31,9 +41,13 @@ int run_doctor(session& session) {
         }
         print_json(session.out, list);
     } else {
+        const bool coloured = has_colours(session.out);
         for (const finding& one : findings) {
-            session.out << wrapped(
-                fmt::format("{}: {}: {}", name(one.state), one.check, one.sentence));
+            const std::string_view state = name(one.state);
+            const std::string text =
+                wrapped(fmt::format("{}: {}: {}", state, one.check, one.sentence));
+            session.out << painted(state, emphasis_of(one.state), coloured)
+                        << text.substr(state.size());
             if (one.mend) { // in one line, to be copied
                 session.out << "    " << *one.mend << '\n';
             }

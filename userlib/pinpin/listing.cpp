@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "listing.hpp"
 
+#include "colour.hpp"
+
 #include <algorithm>
 #include <iostream>
 #include <iterator>
@@ -70,7 +72,7 @@ listing::listing(std::ostream& out, std::vector<column> columns, const layout& s
 void listing::add(std::vector<std::string> cells) {
     if (settled_) {
         leave_out(cells);
-        print(cells);
+        out_ << line(cells) << '\n';
         return;
     }
     waiting_.push_back(std::move(cells));
@@ -110,16 +112,17 @@ void listing::leave_out_what_is_usual() {
 
 void listing::settle() {
     leave_out_what_is_usual();
-    if (shape_.with_heads) {
-        std::vector<std::string> heads;
-        std::ranges::transform(columns_, std::back_inserter(heads), &column::head);
-        waiting_.insert(waiting_.begin(), std::move(heads));
-    }
-    for (const std::vector<std::string>& cells : waiting_) {
+    std::vector<std::string> heads;
+    std::ranges::transform(columns_, std::back_inserter(heads), &column::head);
+    const auto make_room = [this](const std::vector<std::string>& cells) {
         for (std::size_t i = 0; i < columns_.size(); ++i) {
             widths_[i] = std::max(widths_[i], length(cells[i]));
         }
+    };
+    if (shape_.with_heads) {
+        make_room(heads);
     }
+    std::ranges::for_each(waiting_, make_room);
 
     // What one column gets is what the others leave.
     most_ = std::numeric_limits<std::size_t>::max();
@@ -137,27 +140,29 @@ void listing::settle() {
     }
 
     settled_ = true;
+    if (shape_.with_heads) {
+        out_ << painted(line(heads), emphasis::heading, has_colours(out_)) << '\n';
+    }
     for (const std::vector<std::string>& cells : waiting_) {
-        print(cells);
+        out_ << line(cells) << '\n';
     }
     waiting_.clear();
 }
 
-void listing::print(const std::vector<std::string>& cells) const {
-    std::string line;
+std::string listing::line(const std::vector<std::string>& cells) const {
+    std::string result;
     for (std::size_t i = 0; i < columns_.size(); ++i) {
         const bool too_long = columns_[i].may_be_cut && length(cells[i]) > most_;
         const std::string text = too_long ? cut(cells[i], most_) : cells[i];
         const std::size_t room = widths_[i] - std::min(widths_[i], length(text));
-        line.append(i > 0 ? gap_ : 0, ' ');
-        line.append(columns_[i].to_the_right ? room : 0, ' ');
-        line += text;
+        result.append(i > 0 ? gap_ : 0, ' ');
+        result.append(columns_[i].to_the_right ? room : 0, ' ');
+        result += text;
         if (!columns_[i].to_the_right && i + 1 < columns_.size()) {
-            line.append(room, ' ');
+            result.append(room, ' ');
         }
     }
-    line += '\n';
-    out_ << line;
+    return result;
 }
 
 } // namespace pinpin

@@ -53,7 +53,7 @@ private:
     void settle();
     void leave_out_what_is_usual();
     void leave_out(std::vector<std::string>& cells) const;
-    void print(const std::vector<std::string>& cells) const;
+    [[nodiscard]] std::string line(const std::vector<std::string>& cells) const;
 
     std::ostream& out_;
     std::vector<column> columns_;

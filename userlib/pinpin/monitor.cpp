@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "arguments.hpp"
 #include "cli.hpp"
+#include "colour.hpp"
 #include "command.hpp"
 #include "event_fields.hpp"
 #include "output.hpp"
@@ -17,6 +18,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <variant>
 
 #include <unistd.h>
 
@@ -74,6 +76,15 @@ private:
     std::optional<std::chrono::time_point<clock, std::chrono::duration<double>>> end_;
 };
 
+emphasis emphasis_of(const longpin::event& event) {
+    if (std::holds_alternative<longpin::refused_event>(event.what) ||
+        std::holds_alternative<longpin::lost_events>(event.what)) {
+        return emphasis::bad;
+    }
+    return std::holds_alternative<longpin::revoked_event>(event.what) ? emphasis::warning
+                                                                      : emphasis::none;
+}
+
 int run_monitor(session& session, const monitor_arguments& arguments) {
     longpin::event_filter filter{.pid = arguments.pid};
     if (arguments.user) {
@@ -82,8 +93,10 @@ int run_monitor(session& session, const monitor_arguments& arguments) {
     const waiter waiter;
     longpin::event_stream stream(filter);
     const tap tap(waiter, stream, session.out, arguments.seconds);
+    const bool coloured = has_colours(session.out);
     if (!session.json) {
-        session.out << event_heads() << std::endl; // NOLINT: who reads it knows that events follow
+        session.out << painted(event_heads(), emphasis::heading, coloured)
+                    << std::endl; // NOLINT: who reads it knows that events follow
     }
 
     pin_view view;
@@ -100,7 +113,8 @@ int run_monitor(session& session, const monitor_arguments& arguments) {
         if (!tap.wait_for_reader()) {
             break;
         }
-        session.out << (session.json ? to_json_line(to_json(fields)) : event_line(fields))
+        session.out << (session.json ? to_json_line(to_json(fields))
+                                     : painted(event_line(fields), emphasis_of(*event), coloured))
                     << std::endl; // NOLINT: a reader waits for it
         ++shown;
     }

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+#include "colour.hpp"
+
+#include <fmt/color.h>
+
+#include <cstdlib>
+#include <iostream>
+
+#include <unistd.h>
+
+namespace pinpin {
+
+namespace {
+
+fmt::text_style style(emphasis how) {
+    switch (how) {
+    case emphasis::heading: return fmt::emphasis::bold;
+    case emphasis::good: return fmt::fg(fmt::terminal_color::green);
+    case emphasis::warning: return fmt::fg(fmt::terminal_color::yellow);
+    case emphasis::bad: return fmt::fg(fmt::terminal_color::red);
+    case emphasis::none: break;
+    }
+    return {};
+}
+
+// Of the environment: no other thread changes it.
+std::string_view variable(const char* name) {
+    const char* const value = std::getenv(name); // NOLINT(concurrency-mt-unsafe)
+    return value != nullptr ? value : "";
+}
+
+} // namespace
+
+bool has_colours(const std::ostream& out) {
+    const int descriptor = out.rdbuf() == std::cout.rdbuf()   ? STDOUT_FILENO
+                           : out.rdbuf() == std::cerr.rdbuf() ? STDERR_FILENO
+                                                              : -1;
+    return descriptor >= 0 && ::isatty(descriptor) == 1 && variable("NO_COLOR").empty() &&
+           variable("TERM") != "dumb";
+}
+
+std::string painted(std::string_view text, emphasis how, bool coloured) {
+    return coloured && how != emphasis::none ? fmt::format(style(how), "{}", text)
+                                             : std::string(text);
+}
+
+} // namespace pinpin
