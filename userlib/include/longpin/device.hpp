@@ -25,7 +25,7 @@ class registration_state;
 
 /// A limit and how much of it is used.
 struct usage {
-    std::uint64_t used = 0;
+    std::uint64_t used = 0;             ///< of it
     std::optional<std::uint64_t> limit; ///< empty: there is none
 };
 
@@ -84,6 +84,7 @@ using check_result = std::variant<footprint, error>;
 /// object for themselves. Different devices are independent of each other.
 class LONGPIN_EXPORT device {
 public:
+    /// Where the device is, unless somebody gave it another name.
     static constexpr const char* default_path = "/dev/longpin";
 
     /// Opens a context of its own, closed on exec.
@@ -98,7 +99,10 @@ public:
     /// \throws std::bad_alloc  the descriptor is still the caller's then
     static device adopt(int descriptor);
 
+    /// Takes the open file over.
     device(device&&) noexcept = default;
+
+    /// Lets go of its open file, and takes the other's over.
     device& operator=(device&&) noexcept = default;
     device(const device&) = delete;
     device& operator=(const device&) = delete;
@@ -170,7 +174,8 @@ public:
     try_next_event(std::optional<std::chrono::milliseconds> timeout = {}) const;
 
     /// As next_event(), for as many as are there and \p buffer has room for.
-    /// \param buffer  must not be empty
+    /// \param buffer   must not be empty
+    /// \param timeout  as of next_event()
     /// \returns the head of \p buffer that was filled, which may be less than all that is there;
     ///          empty when next_event() is
     [[nodiscard]] std::span<lease_event>

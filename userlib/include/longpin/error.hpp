@@ -49,7 +49,7 @@ LONGPIN_EXPORT std::string_view name(reason why) noexcept;
 /// What the kernel says beside the errno when it refuses a pin. Which members mean
 /// anything depends on the reason; error's accessors know.
 struct refusal {
-    reason why = reason::none;
+    reason why = reason::none;     ///< what stands in the way
     std::uint64_t bad_address = 0; ///< the first address that stands in the way
     std::uint64_t limit = 0;       ///< the limit that was met, in bytes, pins or milliseconds
     std::uint64_t used = 0;        ///< what is used of it already

@@ -18,20 +18,20 @@ class subscription;
 
 /// A pin was made.
 struct pinned_event {
-    pin_record pin;
+    pin_record pin; ///< as it was made
 };
 
 /// A pin ended, and its pages were given back.
 struct unpinned_event {
-    pin_record pin;
+    pin_record pin;                               ///< as it was at its end
     longpin::cause cause = longpin::cause::unpin; ///< what ended it
 };
 
 /// A pin was refused. Dry runs are no events.
 struct refused_event {
-    pin_record request; ///< context, pid, comm, uid, address, length, cookie, writable
-    int errno_value = 0;
-    refusal facts;
+    pin_record request;  ///< context, pid, comm, uid, address, length, cookie, writable
+    int errno_value = 0; ///< what the call failed with
+    refusal facts;       ///< why
 };
 
 /// Pages of a leased pin were taken back. Told a moment later; while many come at once some may be
@@ -56,6 +56,7 @@ struct lost_events {};
 struct event {
     /// When it happened; for lost_events, when the loss was noticed.
     std::chrono::system_clock::time_point time;
+    /// What happened.
     std::variant<pinned_event, unpinned_event, refused_event, revoked_event, repinned_event,
                  lost_events>
         what;
@@ -86,7 +87,10 @@ public:
     /// As the constructor, for programs without exceptions.
     [[nodiscard]] static result<event_stream> try_open(const event_filter& filter = {});
 
+    /// Takes it over, and leaves \p other without.
     event_stream(event_stream&& other) noexcept;
+
+    /// Lets go of what it had, and takes \p other's over.
     event_stream& operator=(event_stream&& other) noexcept;
     event_stream(const event_stream&) = delete;
     event_stream& operator=(const event_stream&) = delete;

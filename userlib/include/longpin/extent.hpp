@@ -22,6 +22,7 @@ struct extent {
     std::uint64_t length = 0;           ///< bytes
     std::uint64_t physical_address = 0; ///< of the first byte; 0 without CAP_SYS_ADMIN
 
+    /// Equal when all members are.
     bool operator==(const extent&) const = default;
 };
 
@@ -48,17 +49,24 @@ public:
     /// Refers to its range. All iterators of a range share one position.
     class LONGPIN_EXPORT iterator {
     public:
+        /// Goes once, from the front.
         using iterator_concept = std::input_iterator_tag;
+        /// What it goes over.
         using value_type = extent;
+        /// Not that there were any.
         using difference_type = std::ptrdiff_t;
 
         /// The extent; valid until the iterator moves on.
         const extent& operator*() const noexcept;
+
+        /// The same.
         const extent* operator->() const noexcept { return &**this; }
 
         /// Moves on.
         /// \throws error  ENOENT: the pin has ended
         iterator& operator++();
+
+        /// The same.
         void operator++(int) { ++*this; }
 
         /// Whether all extents were seen.
@@ -75,6 +83,7 @@ public:
     /// \throws error  ENOENT: the pin has ended
     [[nodiscard]] iterator begin();
 
+    /// What an iterator is equal to when all extents were seen.
     [[nodiscard]] static std::default_sentinel_t end() noexcept { return {}; }
 
 private:

@@ -42,6 +42,8 @@ public:
 
     /// Takes the mapping over, and leaves \p other without.
     generation(generation&& other) noexcept;
+
+    /// Unmaps its own, and takes the mapping of \p other over.
     generation& operator=(generation&& other) noexcept;
     generation(const generation&) = delete;
     generation& operator=(const generation&) = delete;

@@ -28,11 +28,12 @@ class netlink_socket;
 /// A mapped file, as it was when memory of it was pinned.
 struct mapped_file {
     std::string path; ///< as the process saw it; " (deleted)" behind a file without a name
-    std::uint32_t device_major = 0;
-    std::uint32_t device_minor = 0;
-    std::uint64_t inode = 0;
-    std::uint64_t offset = 0; ///< bytes: where in the file the first pinned byte of it lies
+    std::uint32_t device_major = 0; ///< of the device that it lies on, or that it is
+    std::uint32_t device_minor = 0; ///< likewise
+    std::uint64_t inode = 0;        ///< on that device
+    std::uint64_t offset = 0;       ///< bytes: where in the file the first pinned byte of it lies
 
+    /// Equal when all members are.
     bool operator==(const mapped_file&) const = default;
 };
 
@@ -68,6 +69,7 @@ struct pin_record {
     std::chrono::nanoseconds age{};    ///< since it was made
     std::optional<mapped_file> file;   ///< behind the first mapping that has one
 
+    /// Equal when all members are.
     bool operator==(const pin_record&) const = default;
 };
 
@@ -82,6 +84,7 @@ struct context_record {
     std::uint64_t pages = 0;        ///< pages that they hold
     std::chrono::nanoseconds age{}; ///< since it was opened
 
+    /// Equal when all members are.
     bool operator==(const context_record&) const = default;
 };
 
@@ -105,8 +108,8 @@ struct statistics {
 
 /// Which pins are meant: those that match every member that is set.
 struct pin_filter {
-    std::optional<std::uint32_t> context;
-    std::optional<std::uint32_t> handle;
+    std::optional<std::uint32_t> context;  ///< the open file
+    std::optional<std::uint32_t> handle;   ///< as its holder calls it
     std::optional<pid_t> pid;              ///< who made the pin, in the reader's pid namespace
     std::optional<uid_t> uid;              ///< who is charged
     memory_kind kinds = memory_kind::none; ///< any of these; none: whatever kind
@@ -114,11 +117,12 @@ struct pin_filter {
 
 /// A process that has an open file of /dev/longpin.
 struct holder {
-    pid_t pid = 0;
+    pid_t pid = 0;             ///< in the reader's pid namespace
     std::string comm;          ///< its name now
     int descriptor = 0;        ///< by which it has the file; the lowest, if by several
     std::uint32_t context = 0; ///< which file
 
+    /// Equal when all members are.
     bool operator==(const holder&) const = default;
 };
 
@@ -149,7 +153,10 @@ public:
     /// As the constructor, for programs without exceptions.
     [[nodiscard]] static result<inventory> try_open();
 
+    /// Takes it over, and leaves \p other without.
     inventory(inventory&& other) noexcept;
+
+    /// Lets go of what it had, and takes \p other's over.
     inventory& operator=(inventory&& other) noexcept;
     inventory(const inventory&) = delete;
     inventory& operator=(const inventory&) = delete;

@@ -26,7 +26,7 @@ LONGPIN_EXPORT std::string_view name(lease_event_type type) noexcept;
 
 /// What happened to a leased pin: given by device::next_event().
 struct lease_event {
-    lease_event_type type = lease_event_type::revoked;
+    lease_event_type type = lease_event_type::revoked; ///< what this is
     std::uint32_t handle = 0;        ///< the pin, which may have ended by now; 0 for overflow
     longpin::cause cause{};          ///< what took the pages back; 0 for overflow
     std::uint64_t cookie = 0;        ///< the pin's
@@ -35,6 +35,7 @@ struct lease_event {
     std::uint64_t lost = 0;          ///< overflow: how many events; 0 for all others
     std::chrono::nanoseconds time{}; ///< when, by CLOCK_BOOTTIME
 
+    /// Equal when all members are.
     bool operator==(const lease_event&) const = default;
 };
 

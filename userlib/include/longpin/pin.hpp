@@ -16,11 +16,12 @@ namespace longpin {
 
 /// What a pin holds, or would hold.
 struct footprint {
-    memory_kind kinds = memory_kind::none;
-    std::uint64_t pages = 0;       ///< pages held, and charged to the user
-    std::uint64_t runs = 0;        ///< physically contiguous runs among them
-    std::uint64_t bookkeeping = 0; ///< bytes of kernel memory for the records
+    memory_kind kinds = memory_kind::none; ///< of the memory
+    std::uint64_t pages = 0;               ///< pages held, and charged to the user
+    std::uint64_t runs = 0;                ///< physically contiguous runs among them
+    std::uint64_t bookkeeping = 0;         ///< bytes of kernel memory for the records
 
+    /// Equal when all members are.
     bool operator==(const footprint&) const = default;
 };
 
@@ -123,6 +124,7 @@ public:
     /// The same for programs without exceptions: lists as many as \p buffer has room for.
     /// \param offset  where to start, counted from the start of the pin; the first extent
     ///                listed begins there, or behind what was taken back there
+    /// \param buffer  for the extents
     [[nodiscard]] result<extent_page> try_extents(std::uint64_t offset,
                                                   std::span<extent> buffer) const;
 

@@ -53,8 +53,11 @@ private:
 template <typename T>
 class pinned_allocator {
 public:
+    /// What it is asked for.
     using value_type = T;
+    /// Memory goes to another container together with what can free it.
     using propagate_on_container_move_assignment = std::true_type;
+    /// Likewise.
     using propagate_on_container_swap = std::true_type;
 
     /// \param from     makes the pins; may be gone before the allocator
@@ -85,6 +88,7 @@ public:
         return memory_->pin_of(memory);
     }
 
+    /// Whether one can free what the other gave.
     template <typename Other>
     bool operator==(const pinned_allocator<Other>& other) const noexcept {
         return memory_ == other.memory_;

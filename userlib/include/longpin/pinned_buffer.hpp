@@ -24,7 +24,7 @@ enum class huge_pages {
 
 /// How a buffer is to be made.
 struct buffer_options {
-    huge_pages huge = huge_pages::none;
+    huge_pages huge = huge_pages::none; ///< what pages it is made of
     bool writable = true;     ///< the holder writes to it too, as a device does that receives data
     std::uint64_t cookie = 0; ///< for the caller's own use; pin::query() gives it back
 };
@@ -53,6 +53,7 @@ public:
     /// \param from     makes the pin; may be gone before the buffer
     /// \param size     bytes; those that are pinned and charged. What is mapped is whole
     ///                 pages
+    /// \param options  how
     /// \throws error  EINVAL: the size is 0, or there are no huge pages of that size;
     ///                ENOMEM: not enough memory or huge pages, or a limit, with the
     ///                kernel's reason

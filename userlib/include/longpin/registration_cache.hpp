@@ -57,6 +57,7 @@ struct cache_statistics {
     std::uint64_t retired = 0;       ///< of them in use still, and found no more
     std::uint64_t bytes = 0;         ///< of memory in the pins held now
 
+    /// Equal when all members are.
     bool operator==(const cache_statistics&) const = default;
 };
 
@@ -73,7 +74,10 @@ struct cache_statistics {
 /// object for themselves. Different objects are independent of each other and of the cache.
 class LONGPIN_EXPORT registration {
 public:
+    /// Takes it over, and leaves \p other without.
     registration(registration&& other) noexcept;
+
+    /// Lets go of what it had, and takes \p other's over.
     registration& operator=(registration&& other) noexcept;
     registration(const registration&) = delete;
     registration& operator=(const registration&) = delete;
@@ -168,6 +172,7 @@ class LONGPIN_EXPORT registration_cache {
 public:
     /// Makes an empty cache.
     /// \param own  a context that nobody else pins or reads events with; the cache takes it over
+    /// \param options  its limits
     /// \throws error  EOPNOTSUPP, with reason::lease_kernel: there are no leases here
     explicit registration_cache(device own, const cache_options& options = {});
 
@@ -175,7 +180,10 @@ public:
     [[nodiscard]] static result<registration_cache> try_make(device own,
                                                              const cache_options& options = {});
 
+    /// Takes it over, and leaves \p other without.
     registration_cache(registration_cache&& other) noexcept;
+
+    /// Lets go of what it had, and takes \p other's over.
     registration_cache& operator=(registration_cache&& other) noexcept;
     registration_cache(const registration_cache&) = delete;
     registration_cache& operator=(const registration_cache&) = delete;

@@ -56,8 +56,14 @@ public:
 
     /// What the call gave. Throws std::logic_error after a failure: test first.
     [[nodiscard]] stored& operator*() { return checked(std::get_if<0>(&contents_)); }
+
+    /// The same.
     [[nodiscard]] const stored& operator*() const { return checked(std::get_if<0>(&contents_)); }
+
+    /// The same.
     [[nodiscard]] stored* operator->() { return &**this; }
+
+    /// The same.
     [[nodiscard]] const stored* operator->() const { return &**this; }
 
     /// Why the call failed. Throws std::logic_error after a success: test first.
