@@ -114,6 +114,67 @@ install: user ## install the library and pinpin under PREFIX (DESTDIR is honoure
 uninstall: ## remove what the last install put there
 	xargs -I{} rm -f $(DESTDIR){} <build/user/install_manifest.txt
 
+# ---- Debian packages
+
+deb = build/deb
+kinds = -b
+
+.PHONY: deps-packages
+deps-packages:
+	qemu/deps build packages
+
+# In a copy of the tree, as they are built beside it and leave things in it. The version is the one above.
+.PHONY: deb
+deb: deps-packages ## Debian packages of the module (DKMS), the library and pinpin, in build/deb
+	rm -rf $(deb)
+	mkdir -p $(deb)/longpin-$(VERSION)
+	tar -c --exclude=./build --exclude=./.git . | tar -x -C $(deb)/longpin-$(VERSION)
+	debian/make-changelog $(VERSION) >$(deb)/longpin-$(VERSION)/debian/changelog
+	echo "  DEB     longpin $(VERSION)"
+	cd $(deb)/longpin-$(VERSION) && dpkg-buildpackage -us -uc $(kinds) >../build.log 2>&1 || { tail -n 40 ../build.log; exit 1; }
+	rm -rf $(deb)/longpin-$(VERSION)
+	lintian --fail-on error --suppress-tags initial-upload-closes-no-bugs $(deb)/*.changes
+	ls $(deb)/*.deb
+
+# The newer ones are of the module alone: it is what has to be built, loaded and unloaded.
+.PHONY: test-packages
+test-packages: deb $(kernel) ## install the packages in a fresh Debian, use, upgrade and remove them
+	rm -rf build/results
+	$(MAKE) deb VERSION=$(VERSION).1 deb=build/deb-newer kinds=-A >/dev/null
+	rm -rf build/packages
+	mkdir -p build/packages
+	cp $(filter-out %-dbgsym_%,$(wildcard build/deb/*.deb)) build/packages/
+	tests/part packages qemu/run --name packages --timeout 3000 --disk "$$(tests/packages/image build/packages/*.deb)" \
+		--add build/packages:/longpin/packages --add build/deb-newer:/longpin/newer --nvdimm none --resets \
+		--add tests/packages/guest:/longpin/packages-test -- bash /longpin/packages-test
+	tests/summary
+
+# ---- a release
+
+tarball = build/longpin-$(VERSION).tar.gz
+
+# The same bytes from the same commit, whoever makes it.
+.PHONY: tarball
+tarball: ## the source of the last commit, in build/
+	mkdir -p build
+	git archive --format=tar --prefix=longpin-$(VERSION)/ HEAD | gzip -9n >$(tarball)
+	sha256sum $(tarball)
+
+.PHONY: release
+release: ## check that all is in order for a release of VERSION, run all tests, and make the tarball
+	[[ -z "$$(git status --porcelain)" ]] || { git status --short; echo "there are changes that no commit has" >&2; exit 1; }
+	grep -qE '^## $(subst .,\.,$(VERSION)) \([0-9]{4}-[0-9]{2}-[0-9]{2}\)$$' CHANGELOG.md || \
+		{ echo "CHANGELOG.md has no dated heading of $(VERSION)" >&2; exit 1; }
+	.ci/run
+	$(MAKE) test-debug test-packages reference
+	$(MAKE) tarball >build/tarball.sum
+	$(MAKE) tarball | cmp build/tarball.sum -
+	rm -rf build/from-tarball
+	mkdir -p build/from-tarball
+	tar -xzf $(tarball) -C build/from-tarball --strip-components=1
+	$(MAKE) -C build/from-tarball all
+	cat build/tarball.sum
+
 # ---- the guest
 
 guest = qemu/run --kernel $(KERNEL) --module build/driver/$(KERNEL)/longpin.ko \
@@ -135,6 +196,9 @@ test: all user-asan user-tsan ## all tests; FILTER=... chooses among those in th
 # gcc 12's TSan gives up (unexpected memory mapping) where the kernel randomizes more than 28 bits of an address.
 	tests/part unit-tsan setarch -R build/user-tsan/tests/longpin-thread-tests
 	tests/part consumers tests/consumers/run $(VERSION)
+	tests/part completions tests/completions/run
+	tests/part abi tests/abi/run
+	$(MAKE) test-docs
 	$(MAKE) test-guest
 	tests/summary
 
@@ -314,9 +378,46 @@ readme: parity bench ## put the tables of make parity, and those and the chart o
 # $(call fill,MARK,FILE): FILE between MARK's comments
 fill = sed -i -e '/^<!-- $(1) -->/,/^<!-- \/$(1) -->/{//!d}' -e '/^<!-- $(1) -->/r $(2)' README.md
 
+# ---- the documentation
+
+# The pages whose commands are run in a guest, one after the other, as their reader runs them in that of make shell.
+played = docs/tutorial.md $(addprefix docs/how-to/,limits.md containers.md prometheus.md programs.md)
+examples = hold-buffer cache-registrations userspace-driver
+play_docs = $(guest) --name docs --add tests/docs/play:/longpin/bin/play \
+	$(foreach page,$(played),--add $(page):/longpin/$(page)) \
+	$(foreach example,$(examples),--add build/user/example-$(example):/longpin/bin/example-$(example)) \
+	-- sh -c 'pmem-setup all >/dev/null && modprobe longpin && play $(addprefix /longpin/,$(played))' >/dev/null || \
+	{ cat build/run/docs/output.log; exit 1; }
+
+.PHONY: test-docs
+test-docs: all
+	tests/part docs $(MAKE) check-docs
+
+.PHONY: check-docs
+check-docs: all
+	$(play_docs)
+	tests/docs/run build/run/docs/output.log $(played)
+
+.PHONY: docs
+docs: all ## run what the pages of docs/ tell to run, and put what it prints into them
+	$(play_docs)
+	tests/docs/run --record build/run/docs/output.log $(played)
+
+# Git keeps them, as the pages show them: whoever reads them needs no graphviz.
+.PHONY: pictures
+pictures: ## draw the pictures of docs/ anew, from their sources beside them
+	qemu/deps reference
+	for source in docs/pictures/*.dot; do \
+		dot -Tsvg $$source | sed 's/^<svg /<!-- SPDX-License-Identifier: MIT -->\n&/' >$${source%.dot}.svg; done
+
+.PHONY: reference
+reference: $(kernel) ## the reference of the ioctls, the netlink family and the C++ library, as HTML in build/reference
+	qemu/deps build guest reference
+	docs/reference/build build/kernel/$(KERNEL)/headers $(VERSION) build/reference
+
 # ---- the source
 
-scripts = $(shell grep -rlE "^\#!/bin/(ba)?sh" qemu tests driver .ci)
+scripts = $(shell grep -rlE "^\#!/bin/(ba)?sh" qemu tests driver debian .ci)
 cxx := $(wildcard userlib/include/longpin/*.hpp userlib/*/*.[ch]pp tests/*/*.[ch]pp tests/guest/support/*.[ch]pp)
 c := $(wildcard driver/*.[ch] userlib/examples/*.c tests/unit/*.[ch] tests/guest/*.c tests/bench/floor/*.[ch])
 
