@@ -417,7 +417,7 @@ reference: $(kernel) ## the reference of the ioctls, the netlink family and the 
 
 # ---- the source
 
-scripts = $(shell grep -rlE "^\#!/bin/(ba)?sh" qemu tests driver debian .ci)
+scripts = $(shell grep -rlE "^\#!/bin/(ba)?sh" qemu tests driver debian docs .ci)
 cxx := $(wildcard userlib/include/longpin/*.hpp userlib/*/*.[ch]pp tests/*/*.[ch]pp tests/guest/support/*.[ch]pp)
 c := $(wildcard driver/*.[ch] userlib/examples/*.c tests/unit/*.[ch] tests/guest/*.c tests/bench/floor/*.[ch])
 

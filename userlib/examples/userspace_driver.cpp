@@ -44,6 +44,7 @@ std::vector<descriptor> descriptors(const longpin::pin& memory, std::uint32_t pa
 int main() try {
     constexpr std::size_t size = 8U << 20U;
     constexpr std::uint32_t packet = 2048;
+    constexpr std::size_t third = 3 * std::size_t{packet};
 
     const longpin::device device;
     const longpin::pinned_buffer pool(device, size, {.huge = longpin::huge_pages::hugetlb_2m});
@@ -54,8 +55,8 @@ int main() try {
     // Here the device receives. longpin writes through the pin as it would, and the program finds
     // the packet in its memory.
     const std::byte received{0x2a};
-    pool.pin().write(3 * packet, std::span(&received, 1));
-    std::cout << "packet 3 begins with " << std::to_integer<int>(pool.bytes()[3 * packet]) << '\n';
+    pool.pin().write(third, std::span(&received, 1));
+    std::cout << "packet 3 begins with " << std::to_integer<int>(pool.bytes()[third]) << '\n';
     return 0;
 
 } catch (const std::exception& failure) {
