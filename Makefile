@@ -244,17 +244,17 @@ test-debug: ## the tests in the guest under a kernel that looks for mistakes; FI
 
 # Pages know who has them. Page structures aren't filled with a pattern before they are set up: once memory has failed,
 # 6.1 looks at those of a device that goes, set up or not, and takes the pattern for a bug. KASAN takes memory, too: no
-# GiB of 4 is in one piece.
-debug_guest = $(guest) --memory 6G --append 'page_owner=on vm_debug=- $(1)'
+# GiB of 4 is in one piece, nor of 6 when 2 of them are for CMA. $(call debug_guest,MEMORY,ARGUMENTS)
+debug_guest = $(guest) --memory $(1) --append 'page_owner=on vm_debug=- $(2)'
 
 .PHONY: test-guest-debug
 test-guest-debug: all
-	tests/part guest-$(KERNEL) $(call debug_guest) --name test-$(KERNEL) $(guest_tests) --timeout 5000 -- \
+	tests/part guest-$(KERNEL) $(call debug_guest,6G) --name test-$(KERNEL) $(guest_tests) --timeout 9000 -- \
 		/longpin/run-tests '$(or $(FILTER),~[.])'
 
 .PHONY: test-faults-debug
 test-faults-debug: all
-	tests/part faults-$(KERNEL) $(call debug_guest,cma=2G) --name faults-$(KERNEL) $(guest_tests) --timeout 5000 -- \
+	tests/part faults-$(KERNEL) $(call debug_guest,8G,cma=2G) --name faults-$(KERNEL) $(guest_tests) --timeout 9000 -- \
 		/longpin/run-tests '[debug]'
 
 .PHONY: fuzz
@@ -264,7 +264,7 @@ fuzz: ## random calls against a model, MINUTES=... long, under the debug kernel;
 
 .PHONY: fuzz-guest
 fuzz-guest: all
-	$(call debug_guest,LONGPIN_FUZZ_MINUTES=$(MINUTES) $(if $(SEED),LONGPIN_FUZZ_SEED=$(SEED))) --name fuzz-$(KERNEL) \
+	$(call debug_guest,6G,LONGPIN_FUZZ_MINUTES=$(MINUTES) $(if $(SEED),LONGPIN_FUZZ_SEED=$(SEED))) --name fuzz-$(KERNEL) \
 		$(guest_tests) --timeout $$(($(MINUTES) * 60 + 900)) -- /longpin/run-tests 'fuzz*'
 
 # Of what the last make test-debug ran. gcov's notes are written beside the objects, and gcov has to be where the kernel
