@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // When pinpin has colours, and that they change nothing but the look.
 #include "colour.hpp"
+#include "output.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -99,4 +100,14 @@ TEST_CASE("colours: they stand around the text, or not at all") {
     CHECK(painted("problem", emphasis::bad, true) == "\033[31mproblem\033[0m");
     CHECK(painted("problem", emphasis::bad, false) == "problem");
     CHECK(painted("problem", emphasis::none, true) == "problem");
+}
+
+TEST_CASE("colours: what leads a sentence, up to its first colon, is painted, and the lines are "
+          "the same") {
+    using pinpin::wrapped;
+    const std::string words(100, 'x');
+    CHECK(wrapped("note: at " + words, emphasis::bad, true) ==
+          "\033[31mnote:\033[0m at\n  " + words + "\n");
+    CHECK(wrapped("note: at " + words, emphasis::bad, false) == wrapped("note: at " + words));
+    CHECK(wrapped("no lead", emphasis::bad, true) == "no lead\n");
 }

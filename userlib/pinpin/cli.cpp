@@ -176,9 +176,7 @@ int run(const std::vector<std::string>& words, std::ostream& out, std::ostream& 
         if (session.json) {
             print_json(out, to_json(what));
         } else {
-            const std::string_view name = "pinpin:";
-            err << painted(name, emphasis::bad, has_colours(err))
-                << wrapped(fmt::format("{} {}", name, what.message)).substr(name.size());
+            err << wrapped("pinpin: " + what.message, emphasis::bad, has_colours(err));
         }
     };
     int code = done;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "colour.hpp"
 
+#include "output.hpp"
+
 #include <fmt/color.h>
 
 #include <cstdlib>
-#include <iostream>
 
 #include <unistd.h>
 
@@ -32,16 +33,20 @@ std::string_view variable(const char* name) {
 } // namespace
 
 bool has_colours(const std::ostream& out) {
-    const int descriptor = out.rdbuf() == std::cout.rdbuf()   ? STDOUT_FILENO
-                           : out.rdbuf() == std::cerr.rdbuf() ? STDERR_FILENO
-                                                              : -1;
-    return descriptor >= 0 && ::isatty(descriptor) == 1 && variable("NO_COLOR").empty() &&
+    return ::isatty(descriptor_of(out)) == 1 && variable("NO_COLOR").empty() &&
            variable("TERM") != "dumb";
 }
 
 std::string painted(std::string_view text, emphasis how, bool coloured) {
     return coloured && how != emphasis::none ? fmt::format(style(how), "{}", text)
                                              : std::string(text);
+}
+
+std::string wrapped(std::string_view sentence, emphasis lead, bool coloured) {
+    const std::string text = wrapped(sentence);
+    const std::size_t behind = text.find(':') + 1; // 0: there is no lead
+    return painted(text.substr(0, behind), behind > 0 ? lead : emphasis::none, coloured) +
+           text.substr(behind);
 }
 
 } // namespace pinpin

@@ -17,4 +17,7 @@ bool has_colours(const std::ostream& out);
 /// The text with the terminal's codes around it, if \p coloured.
 std::string painted(std::string_view text, emphasis how, bool coloured);
 
+/// A sentence as wrapped() gives it, painted up to its first colon.
+std::string wrapped(std::string_view sentence, emphasis lead, bool coloured);
+
 } // namespace pinpin

@@ -43,11 +43,9 @@ int run_doctor(session& session) {
     } else {
         const bool coloured = has_colours(session.out);
         for (const finding& one : findings) {
-            const std::string_view state = name(one.state);
-            const std::string text =
-                wrapped(fmt::format("{}: {}: {}", state, one.check, one.sentence));
-            session.out << painted(state, emphasis_of(one.state), coloured)
-                        << text.substr(state.size());
+            session.out << wrapped(
+                fmt::format("{}: {}: {}", name(one.state), one.check, one.sentence),
+                emphasis_of(one.state), coloured);
             if (one.mend) { // in one line, to be copied
                 session.out << "    " << *one.mend << '\n';
             }

@@ -4,15 +4,14 @@
 #include "colour.hpp"
 
 #include <algorithm>
-#include <iostream>
 #include <iterator>
 #include <limits>
 #include <numeric>
+#include <ostream>
 #include <string_view>
 #include <utility>
 
 #include <sys/ioctl.h>
-#include <unistd.h>
 
 namespace pinpin {
 
@@ -52,8 +51,7 @@ std::string cut(std::string_view text, std::size_t most) {
 std::size_t width_of(const std::ostream& out) {
     winsize size{};
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg)
-    if (out.rdbuf() == std::cout.rdbuf() && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 &&
-        size.ws_col > 0) {
+    if (::ioctl(descriptor_of(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
         return size.ws_col;
     }
     return usual_width;

@@ -14,13 +14,11 @@
 
 #include <array>
 #include <chrono>
-#include <iostream>
 #include <memory>
 #include <optional>
+#include <ostream>
 #include <span>
 #include <variant>
-
-#include <unistd.h>
 
 namespace pinpin {
 
@@ -41,8 +39,7 @@ class tap {
 public:
     tap(const waiter& waiter, const longpin::event_stream& stream, const std::ostream& out,
         std::optional<double> seconds)
-        : waiter_(waiter), events_(stream.native_handle()),
-          output_(out.rdbuf() == std::cout.rdbuf() ? STDOUT_FILENO : -1) {
+        : waiter_(waiter), events_(stream.native_handle()), output_(descriptor_of(out)) {
         if (seconds) {
             end_ = clock::now() + std::chrono::duration<double>(*seconds);
         }

@@ -8,9 +8,11 @@
 
 #include <algorithm>
 #include <cstring>
-#include <ostream>
+#include <iostream>
 #include <sstream>
 #include <system_error>
+
+#include <unistd.h>
 
 namespace pinpin {
 
@@ -216,6 +218,12 @@ std::string to_json_line(const json& value) {
 
 void print_json(std::ostream& out, const json& value) {
     out << value.dump(2, ' ', false, json::error_handler_t::replace) << std::endl; // NOLINT: flush
+}
+
+int descriptor_of(const std::ostream& out) {
+    return out.rdbuf() == std::cout.rdbuf()   ? STDOUT_FILENO
+           : out.rdbuf() == std::cerr.rdbuf() ? STDERR_FILENO
+                                              : -1;
 }
 
 void print(std::ostream& out, const record& fields, bool as_json) {

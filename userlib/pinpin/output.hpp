@@ -86,6 +86,9 @@ std::string to_json_line(const json& value);
 /// Prints a JSON value and a newline, and flushes: a reader may wait for it.
 void print_json(std::ostream& out, const json& value);
 
+/// The descriptor behind the standard output or the standard error; -1 for another stream.
+int descriptor_of(const std::ostream& out);
+
 /// Prints a record in the form that was asked for, and flushes.
 void print(std::ostream& out, const record& fields, bool as_json);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli.hpp"
 #include "command.hpp"
+#include "output.hpp"
 #include "screen.hpp"
 #include "top_model.hpp"
 
@@ -9,10 +10,11 @@
 #include <CLI/CLI.hpp>
 
 #include <chrono>
-#include <iostream>
 #include <memory>
 #include <optional>
 #include <stdexcept>
+
+#include <unistd.h>
 
 namespace pinpin {
 
@@ -38,7 +40,7 @@ void look_again(std::optional<longpin::inventory>& inventory, top_model& model) 
 }
 
 int run_top(session& session, std::chrono::duration<double> interval) {
-    if (session.out.rdbuf() != std::cout.rdbuf()) {
+    if (descriptor_of(session.out) != STDOUT_FILENO) {
         throw std::runtime_error("cannot show a full screen but on the standard output");
     }
     // Before the screen: what fails now had better be read in peace.
