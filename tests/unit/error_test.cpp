@@ -96,7 +96,7 @@ TEST_CASE("Every errno of the interface is explained for the call that gave it")
 
 TEST_CASE("A device that can't be opened says what to do") {
     CHECK_THAT(explain_open("/dev/longpin", ENOENT), Contains("modprobe longpin"));
-    CHECK_THAT(explain_open("/dev/longpin", EACCES), Contains("root") && Contains("udev"));
+    CHECK_THAT(explain_open("/dev/longpin", EACCES), Contains("root") && Contains("pinpin doctor"));
     CHECK(explain_open("/dev/longpin", EMFILE) == "Too many open files");
 }
 

@@ -260,8 +260,8 @@ std::string explain_open(const std::string& path, int errno_value) {
                "path";
     case EACCES:
     case EPERM:
-        return fmt::format("this user may not; {} is root's unless a udev rule gives it to "
-                           "others: run as root, or ask the administrator for such a rule",
+        return fmt::format("this user may not; {} is for root, and for those whom its group and "
+                           "mode let in: 'pinpin doctor' tells who may, and how to become one",
                            path);
     default: return std::generic_category().message(errno_value);
     }
