@@ -102,7 +102,7 @@ user-tsan: build/user-tsan/build.ninja
 build/user-asan/build.ninja: sanitize := -DLONGPIN_SANITIZE=address,undefined -DLONGPIN_WERROR=OFF \
 	-DCMAKE_BUILD_TYPE=Debug
 build/user-tsan/build.ninja: sanitize := -DLONGPIN_SANITIZE=thread -DLONGPIN_WERROR=OFF -DCMAKE_BUILD_TYPE=Debug
-build/%/build.ninja: | deps
+build/%/build.ninja: Makefile | deps # which has the version
 	echo "  CMAKE   $(@D)"
 	cmake -S userlib -B $(@D) -G Ninja -DLONGPIN_VERSION=$(VERSION) $(sanitize) --log-level=WARNING $(if $(filter 1,$(V)),,>/dev/null)
 
