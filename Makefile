@@ -141,11 +141,9 @@ deb: deps-packages ## Debian packages of the module (DKMS), the library and pinp
 test-packages: deb $(kernel) ## install the packages in a fresh Debian, use, upgrade and remove them
 	rm -rf build/results
 	$(MAKE) deb VERSION=$(VERSION).1 deb=build/deb-newer kinds=-A >/dev/null
-	rm -rf build/packages
-	mkdir -p build/packages
-	cp $(filter-out %-dbgsym_%,$(wildcard build/deb/*.deb)) build/packages/
-	tests/part packages qemu/run --name packages --timeout 3000 --disk "$$(tests/packages/image build/packages/*.deb)" \
-		--add build/packages:/longpin/packages --add build/deb-newer:/longpin/newer --nvdimm none --resets \
+	tests/part packages qemu/run --name packages --timeout 3000 --disk "$$(tests/packages/image build/deb/*.deb)" \
+		--nvdimm none --resets --add build/deb:/longpin/build/deb --add build/deb-newer:/longpin/newer \
+		--add docs/how-to:/longpin/how-to --add tests/docs/commands:/longpin/commands \
 		--add tests/packages/guest:/longpin/packages-test -- bash /longpin/packages-test
 	tests/summary
 
