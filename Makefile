@@ -12,10 +12,11 @@ KDIR ?=
 PREFIX ?= /usr/local
 FILTER ?=
 BASE ?=
+TESTS ?= ON
 V ?= 0
 W ?= 1
 export V
-# Read by the scripts in qemu/: ACCEL (auto, kvm, tcg) and DEPS (install, check).
+# Read by the scripts in qemu/: ACCEL (auto, kvm, tcg) and DEPS (install, check, none).
 
 ifneq ($(V),1)
 .SILENT:
@@ -43,7 +44,10 @@ $(kernel): | deps
 # Kbuild leaves its objects beside the sources, and only 6.13 learned otherwise: it gets a folder of links.
 ifdef KDIR
 kdir := $(abspath $(KDIR))
-driver := build/driver/$(or $(file <$(kdir)/include/config/kernel.release),$(notdir $(kdir)))
+# Not what kernel.release says: Debian's kernels are called otherwise.
+release := $(or $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' $(kdir)/include/generated/utsrelease.h),$(error \
+	KDIR=$(KDIR) has no configured kernel))
+driver := build/driver/$(release)
 else
 kdir := $(CURDIR)/build/kernel/$(KERNEL)/headers
 driver := build/driver/$(KERNEL)
@@ -79,7 +83,7 @@ modules_install: modules ## install the module for the kernel that KDIR names (D
 	$(if $(KDIR),,$(error modules_install needs KDIR=/lib/modules/RELEASE/build))
 	$(kbuild) $(if $(wildcard $(kdir)/certs/signing_key.pem),,CONFIG_MODULE_SIG_ALL=) \
 		$(if $(DESTDIR),INSTALL_MOD_PATH=$(abspath $(DESTDIR))) modules_install
-	$(if $(DESTDIR),,depmod $(notdir $(driver)))
+	$(if $(DESTDIR),,depmod $(release))
 
 # ---- the library, pinpin and the tests
 
@@ -102,9 +106,11 @@ user-tsan: build/user-tsan/build.ninja
 build/user-asan/build.ninja: sanitize := -DLONGPIN_SANITIZE=address,undefined -DLONGPIN_WERROR=OFF \
 	-DCMAKE_BUILD_TYPE=Debug
 build/user-tsan/build.ninja: sanitize := -DLONGPIN_SANITIZE=thread -DLONGPIN_WERROR=OFF -DCMAKE_BUILD_TYPE=Debug
+# Who only installs it needs none of the tests' libraries, and may have a compiler that warns of more.
+untested = $(if $(filter OFF,$(TESTS)),-DLONGPIN_TESTS=OFF -DLONGPIN_WERROR=OFF)
 build/%/build.ninja: Makefile | deps # which has the version
 	echo "  CMAKE   $(@D)"
-	cmake -S userlib -B $(@D) -G Ninja -DLONGPIN_VERSION=$(VERSION) $(sanitize) --log-level=WARNING $(if $(filter 1,$(V)),,>/dev/null)
+	cmake -S userlib -B $(@D) -G Ninja -DLONGPIN_VERSION=$(VERSION) $(sanitize) $(untested) --log-level=WARNING $(if $(filter 1,$(V)),,>/dev/null)
 
 .PHONY: install
 install: user ## install the library and pinpin under PREFIX (DESTDIR is honoured)
