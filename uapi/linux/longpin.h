@@ -358,10 +358,10 @@ struct longpin_info {
  * @out_asked: what the request would add
  * @eventfd: an eventfd, with LONGPIN_PIN_EVENTFD; else must be 0
  * @grace_ms: milliseconds that the holder is given, with LONGPIN_PIN_LEASE, before another
- *	program's truncate or hole punch of a file on fs-DAX takes pages back; at most
- *	out_max_grace_ms of LONGPIN_INFO. That program waits about as long as the largest
- *	grace there may be, and no longer, however many pins are in its way; so a holder may get
- *	less. All other causes take the pages at once
+ *	program's truncate or hole punch of a file on fs-DAX, or the unbinding of a device-DAX
+ *	device, takes pages back; at most out_max_grace_ms of LONGPIN_INFO. That program waits
+ *	about as long as the largest grace there may be, and no longer, however many pins are in
+ *	its way; so a holder may get less. All other causes take the pages at once
  *
  * All or nothing: the pin covers the whole range or the call fails. Pins may
  * overlap, and are independent of each other. The pages are charged to the
