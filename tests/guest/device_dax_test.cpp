@@ -2,6 +2,7 @@
 // A device-DAX device does not go away under a pin.
 #include "support/child.hpp"
 #include "support/lease.hpp"
+#include "support/module.hpp"
 #include "support/peers.hpp"
 #include "support/shell.hpp"
 #include "support/system_state.hpp"
@@ -9,6 +10,7 @@
 #include <catch2/catch.hpp>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <functional>
 #include <iterator>
@@ -100,6 +102,33 @@ TEST_CASE("a device-DAX device that is taken away takes its leases back", "[devd
     CHECK(device.read(handle, MiB, &byte, 1) == ESTALE);
     memory.unmap(); // Linux 6.1 doesn't bear that the device comes again while it is still open
     unbind.give(name);
+    CHECK(is_bound(name));
+}
+
+TEST_CASE("a device-DAX device that is taken away waits until its leases are let go", "[devdax]") {
+    const std::string name = dax_name("devdax_2m");
+    const raw_device device;
+    const module_parameter limit("max_grace_ms", "30000");
+    mapping memory = map_devdax("devdax_2m", 4 * MiB);
+    const std::uint32_t handle = must_pin_with_grace(device, memory, 30000);
+
+    const auto began = std::chrono::steady_clock::now();
+    child unbinder([&] { ways[0].take(name); });
+    const auto events = device.events_within(10000);
+    REQUIRE(events.size() == 1);
+    CHECK(events[0].type == LONGPIN_EVENT_REVOKING);
+    CHECK(events[0].offset == 0);
+    CHECK(events[0].length == 4 * MiB);
+    std::byte byte{};
+    CHECK(device.read(handle, MiB, &byte, 1) == 0);
+
+    REQUIRE(device.let_go(handle, 0, 4 * MiB) == 0);
+    CHECK(unbinder.wait());
+    CHECK(std::chrono::steady_clock::now() - began < std::chrono::seconds(25));
+    CHECK_FALSE(is_bound(name));
+    CHECK(must_query(device, handle).out_pages == 0);
+    memory.unmap();
+    ways[0].give(name);
     CHECK(is_bound(name));
 }
 
