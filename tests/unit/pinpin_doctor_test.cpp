@@ -150,6 +150,23 @@ TEST_CASE("doctor tells a module that is not loaded from one that is not install
     CHECK_THAT(*of("module", seen).mend, Contains("modules_install KDIR=/lib/modules/6.1.0/build"));
 }
 
+TEST_CASE("doctor tells what Secure Boot asks for, unless the module is loaded") {
+    facts seen = shut(ENOENT);
+    seen.module.loaded = false;
+    seen.module.secure_boot = true;
+    CHECK(of("Secure Boot", seen).state == severity::note);
+    CHECK(of("Secure Boot", seen).mend == "mokutil --import /var/lib/dkms/mok.pub");
+
+    const auto speaks_of_it = [](const facts& all) {
+        return std::ranges::count(examine(all), "Secure Boot", &finding::check) != 0;
+    };
+    seen.module.secure_boot = false;
+    CHECK(!speaks_of_it(seen));
+    seen = healthy();
+    seen.module.secure_boot = true;
+    CHECK(!speaks_of_it(seen));
+}
+
 TEST_CASE("doctor notes a module of another version than its own") {
     facts seen = healthy();
     seen.module.version = "0.0.1";
@@ -365,6 +382,19 @@ TEST_CASE("doctor sees whether the module is loaded and installed") {
     system.write("sys/module/longpin/version", "1.2.3\n");
     CHECK(system.gather().module.loaded);
     CHECK(system.gather().module.version == "1.2.3");
+}
+
+TEST_CASE("doctor sees whether Secure Boot is on") {
+    using namespace std::string_literals;
+    const fake_kernel kernel;
+    const fake_system system;
+    CHECK(!system.gather().module.secure_boot);
+    const fs::path variable =
+        "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
+    system.write(variable, "\6\0\0\0\0"s);
+    CHECK(!system.gather().module.secure_boot);
+    system.write(variable, "\6\0\0\0\1"s);
+    CHECK(system.gather().module.secure_boot);
 }
 
 TEST_CASE("doctor asks the device for its limits") {

@@ -110,6 +110,11 @@ module_facts look_at_module(const fs::path& root) {
         const std::string file = fs::path(line.substr(0, line.find(':'))).filename();
         result.installed = file == "longpin.ko" || file.starts_with("longpin.ko.");
     }
+    // UEFI specification, "Globally Defined Variables"; before the value there are 4 bytes of
+    // efivarfs.
+    const std::string variable = first_line(
+        root / "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c");
+    result.secure_boot = variable.size() == 5 && variable.back() == 1;
     return result;
 }
 

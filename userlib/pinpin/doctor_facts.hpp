@@ -19,8 +19,9 @@ namespace pinpin {
 struct module_facts {
     std::string kernel; ///< release of the running kernel
     bool loaded = false;
-    std::string version;    ///< of the module that is loaded
-    bool installed = false; ///< where modprobe looks for that kernel's modules
+    std::string version;      ///< of the module that is loaded
+    bool installed = false;   ///< where modprobe looks for that kernel's modules
+    bool secure_boot = false; ///< the firmware says that it is on
 };
 
 /// Who runs pinpin.

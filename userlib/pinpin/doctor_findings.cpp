@@ -61,6 +61,15 @@ finding judge_module(const module_facts& module) {
             command_that_loads(module)};
 }
 
+/// Only of interest while the module isn't loaded.
+finding judge_signature() {
+    return {"Secure Boot", note,
+            "it is on, so the kernel loads only modules whose signature it can check. If modprobe "
+            "says that the key was rejected, let the firmware know the key that DKMS signs with; "
+            "the next boot asks for the password that you give here",
+            "mokutil --import /var/lib/dkms/mok.pub"};
+}
+
 /// Who may open the device, in words and as ls shows it.
 std::string who_may(const node_facts& node) {
     const auto may = [&](mode_t bits) { return (node.mode & bits) == bits; };
@@ -331,7 +340,11 @@ std::string_view name(severity how_bad) noexcept {
 }
 
 std::vector<finding> examine(const facts& seen) {
-    std::vector<finding> result{judge_module(seen.module), judge_node(seen)};
+    std::vector<finding> result{judge_module(seen.module)};
+    if (seen.module.secure_boot && !seen.module.loaded) {
+        result.push_back(judge_signature());
+    }
+    result.push_back(judge_node(seen));
     judge_limits(seen, result);
     result.push_back(judge_family(seen));
     result.push_back(judge_leases(seen));
