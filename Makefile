@@ -142,15 +142,21 @@ deb: deps-packages ## Debian packages of the module (DKMS), the library and pinp
 	lintian --fail-on error --suppress-tags initial-upload-closes-no-bugs $(deb)/*.changes
 	ls $(deb)/*.deb
 
+debian = qemu/run --timeout 3000 --disk "$$(<build/debian)/disk" --nvdimm none --resets \
+	--add build/deb:/longpin/build/deb --add build/deb-newer:/longpin/newer --add docs/how-to:/longpin/how-to \
+	--add tests/docs/commands:/longpin/commands --add tests/packages:/longpin/packages
+mok_password = longpin-12
+
 # The newer ones are of the module alone: it is what has to be built, loaded and unloaded.
 .PHONY: test-packages
-test-packages: deb $(kernel) ## install the packages in a fresh Debian, use, upgrade and remove them
+test-packages: deb $(kernel) ## install the packages in a fresh Debian, use, upgrade and remove them; and with Secure Boot
 	rm -rf build/results
 	$(MAKE) deb VERSION=$(VERSION).1 deb=build/deb-newer kinds=-A >/dev/null
-	tests/part packages qemu/run --name packages --timeout 3000 --disk "$$(tests/packages/image build/deb/*.deb)" \
-		--nvdimm none --resets --add build/deb:/longpin/build/deb --add build/deb-newer:/longpin/newer \
-		--add docs/how-to:/longpin/how-to --add tests/docs/commands:/longpin/commands \
-		--add tests/packages/guest:/longpin/packages-test -- bash /longpin/packages-test
+	tests/packages/image build/deb/*.deb >build/debian
+	tests/part installation $(debian) --name installation -- bash /longpin/packages/installation
+	tests/part secure-boot tests/packages/enroll $(mok_password) build/run/secure-boot/console \
+		$(debian) --name secure-boot --secure-boot "$$(<build/debian)/esp" -- \
+		env PASSWORD=$(mok_password) bash /longpin/packages/secure-boot
 	tests/summary
 
 # ---- a release
