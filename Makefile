@@ -142,7 +142,7 @@ deb: deps-packages ## Debian packages of the module (DKMS), the library and pinp
 	lintian --fail-on error --suppress-tags initial-upload-closes-no-bugs $(deb)/*.changes
 	ls $(deb)/*.deb
 
-debian = qemu/run --timeout 3000 --disk "$$(<build/debian)/disk" --nvdimm none --resets \
+debian = qemu/run --timeout 5400 --disk "$$(<build/debian)/disk" --nvdimm none --resets \
 	--add build/deb:/longpin/build/deb --add build/deb-newer:/longpin/newer --add docs/how-to:/longpin/how-to \
 	--add tests/docs/commands:/longpin/commands --add tests/packages:/longpin/packages
 mok_password = longpin-12
