@@ -75,6 +75,13 @@ TEST_CASE("pinpin hold pins each kind of memory and tells what it holds", "[devd
     }
 }
 
+TEST_CASE("pinpin says how to get huge pages where too few are free") {
+    const run_result result = pinpin("check --hugetlb 1T");
+    CHECK(result.code == 1);
+    CHECK_THAT(result.output, Catch::Contains("of 2 MiB each, and this wants 524288") &&
+                                  Catch::Contains("vm.nr_hugepages"));
+}
+
 TEST_CASE("pinpin hold --threads pins in pieces, which are pins of their own") {
     const std::string list = "pinpin list --no-header --columns size | sort | uniq -c";
     const run_result result = pinpin("hold --hugetlb 16M --threads 2 -- sh -c '" + list + "'");

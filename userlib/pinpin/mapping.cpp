@@ -149,6 +149,12 @@ mapping::mapping(const memory_arguments& arguments) {
         ::mmap(nullptr, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, source.flags,
                source.file.get(), static_cast<off_t>(offset - before));
     if (address == MAP_FAILED) { // NOLINT: a macro of the system
+        if (arguments.hugetlb && errno == ENOMEM) {
+            throw std::runtime_error(fmt::format(
+                "cannot map {}: not so many huge pages are free; 'sysctl vm.nr_hugepages=N' "
+                "reserves N, of {} each, and this wants {}",
+                name, longpin::format_size(source.alignment), size / source.alignment));
+        }
         fail(fmt::format("map {}", name));
     }
     whole_ = {static_cast<std::byte*>(address), size};
