@@ -392,13 +392,16 @@ fill = sed -i -e '/^<!-- $(1) -->/,/^<!-- \/$(1) -->/{//!d}' -e '/^<!-- $(1) -->
 
 # ---- the documentation
 
-# The pages whose commands are run in a guest, one after the other, as their reader runs them in that of make shell.
+# The pages whose commands are run in a guest, one after the other, as their reader runs them in that of make shell. What the
+# README, the manual and --help show of pinpin is run after them.
 played = docs/tutorial.md $(addprefix docs/how-to/,limits.md containers.md prometheus.md programs.md)
 examples = hold-buffer cache-registrations userspace-driver
 play_docs = $(guest) --name docs --add tests/docs/play:/longpin/bin/play \
 	$(foreach page,$(played),--add $(page):/longpin/$(page)) \
 	$(foreach example,$(examples),--add build/user/example-$(example):/longpin/bin/example-$(example)) \
-	-- sh -c 'pmem-setup all >/dev/null && modprobe longpin && play $(addprefix /longpin/,$(played))' >/dev/null || \
+	--add tests/docs/examples:/longpin/bin/examples --add README.md:/longpin/README.md --add userlib/man:/longpin/man \
+	-- sh -c 'pmem-setup all >/dev/null && modprobe longpin && play $(addprefix /longpin/,$(played)) && \
+		examples /longpin/README.md /longpin/man/*.scd' >/dev/null || \
 	{ cat build/run/docs/output.log; exit 1; }
 
 .PHONY: test-docs
