@@ -25,23 +25,14 @@ mapping::mapping(std::size_t length, int protection, int flags, int descriptor, 
     address_ = static_cast<std::byte*>(address);
 }
 
-namespace {
-
-void advise(const mapping& memory, int advice) {
-    const bool done = ::madvise(memory.data(), memory.length(), advice) == 0;
-    // A kernel that has no huge pages doesn't know the advice.
-    must(done || (advice == MADV_NOHUGEPAGE && errno == EINVAL), "madvise");
-}
-
-} // namespace
-
-mapping mapping::anonymous(std::size_t length) {
-    mapping memory(length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
-    // The kernel joins it with what lies beside it, and makes a huge page where both have parts in:
-    // that would be split, and leases on it be lost, by what is done to either.
-    if (length < 2 * MiB) {
-        advise(memory, MADV_NOHUGEPAGE);
-    }
+mapping mapping::guarded(std::size_t length, std::size_t alignment) {
+    mapping memory(length + alignment + page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS);
+    const auto first = reinterpret_cast<std::uintptr_t>(memory.data()) + page;
+    memory.before_ = page + (alignment - first % alignment) % alignment;
+    memory.behind_ = alignment + page - memory.before_;
+    memory.address_ += memory.before_;
+    memory.length_ = length;
+    memory.protect(PROT_READ | PROT_WRITE);
     return memory;
 }
 
@@ -50,12 +41,11 @@ mapping mapping::shared_anonymous(std::size_t length) {
 }
 
 mapping mapping::advised(std::size_t length, int advice) {
-    constexpr std::size_t unit = 2 * MiB;
-    mapping memory = anonymous(length + unit);
-    const auto start = reinterpret_cast<std::uintptr_t>(memory.data());
-    mapping aligned = memory.keep((unit - start % unit) % unit, length);
-    advise(aligned, advice);
-    return aligned;
+    mapping memory = guarded(length, 2 * MiB);
+    const bool done = ::madvise(memory.data(), length, advice) == 0;
+    // A kernel that has no huge pages doesn't know the advice.
+    must(done || (advice == MADV_NOHUGEPAGE && errno == EINVAL), "madvise");
+    return memory;
 }
 
 mapping mapping::small(std::size_t length) {
@@ -104,21 +94,15 @@ void mapping::fill(std::uint64_t seed) const {
 
 void mapping::unmap() {
     if (address_ != nullptr) {
-        ::munmap(std::exchange(address_, nullptr), length_);
+        ::munmap(std::exchange(address_, nullptr) - before_, before_ + length_ + behind_);
     }
 }
 
-mapping mapping::keep(std::size_t offset, std::size_t length) {
-    mapping kept;
-    kept.address_ = address_ + offset;
+mapping mapping::keep(std::size_t length) {
+    must(::munmap(address_ + length, length_ - length + behind_) == 0, "munmap");
+    mapping kept = std::move(*this);
     kept.length_ = length;
-    if (offset > 0) {
-        unmap_part(0, offset);
-    }
-    if (offset + length < length_) {
-        unmap_part(offset + length, length_ - offset - length);
-    }
-    release();
+    kept.behind_ = 0;
     return kept;
 }
 

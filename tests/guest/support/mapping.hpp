@@ -24,15 +24,21 @@ public:
     mapping(const mapping&) = delete;
     mapping& operator=(const mapping&) = delete;
     mapping(mapping&& other) noexcept
-        : address_(std::exchange(other.address_, nullptr)), length_(other.length_) {}
+        : address_(std::exchange(other.address_, nullptr)), length_(other.length_),
+          before_(other.before_), behind_(other.behind_) {}
     mapping& operator=(mapping&& other) noexcept {
         std::swap(address_, other.address_);
         std::swap(length_, other.length_);
+        std::swap(before_, other.before_);
+        std::swap(behind_, other.behind_);
         return *this;
     }
     ~mapping() { unmap(); }
 
-    static mapping anonymous(std::size_t length);
+    /// Private memory, with something around it that the kernel doesn't join with it. Where it
+    /// divides a mapping, leases on the 2 MiB to either side are taken back, be there a huge page
+    /// or not: what is beside would be unmapped at the expense of this.
+    static mapping anonymous(std::size_t length) { return guarded(length, page); }
     static mapping shared_anonymous(std::size_t length);
 
     /// Anonymous memory, aligned to 2 MiB, not touched yet; \p advice is of madvise(2).
@@ -68,15 +74,18 @@ public:
     /// Forgets the mapping, which lives on or was moved.
     void release() { address_ = nullptr; }
 
-    /// Keeps that part of the mapping, unmaps the rest, and leaves this object empty.
-    mapping keep(std::size_t offset, std::size_t length);
+    /// Keeps the first bytes of the mapping, unmaps the rest, and leaves this object empty.
+    mapping keep(std::size_t length);
 
     void unmap_part(std::size_t offset, std::size_t length) const;
     void protect(int protection) const;
 
 private:
+    static mapping guarded(std::size_t length, std::size_t alignment);
+
     std::byte* address_ = nullptr;
     std::size_t length_ = 0;
+    std::size_t before_ = 0, behind_ = 0; // what else is unmapped with it
 };
 
 /// What fill() writes at an offset, a multiple of 8.
