@@ -71,6 +71,8 @@ TEST_CASE("coherence: NUMA balancing", "[numa_balancing]") {
     REQUIRE(write_line("/proc/sys/kernel/numa_balancing", "1") == 0);
     const mapping memory = mapping::small(64 * page);
     const held pin(memory);
+    cpu_set_t before;
+    REQUIRE(::sched_getaffinity(0, sizeof(before), &before) == 0);
     // Run on each CPU in turn for longer than the scanner's period.
     for (unsigned i = 0; i < 20; i++) {
         cpu_set_t cpus;
@@ -82,6 +84,7 @@ TEST_CASE("coherence: NUMA balancing", "[numa_balancing]") {
             memory.fill(i);
         }
     }
+    REQUIRE(::sched_setaffinity(0, sizeof(before), &before) == 0);
     pin.check_coherent(memory.data());
     REQUIRE(write_line("/proc/sys/kernel/numa_balancing", "0") == 0);
 }

@@ -470,6 +470,7 @@ private:
     }
 
     void events(dice& /*random*/) {
+        const std::scoped_lock lock(reading_); // or what one sees, the other may have read
         for (const longpin_event& event : device_.events()) {
             counted(event.type == LONGPIN_EVENT_OVERFLOW ? "overflow" : "revoked");
         }
@@ -508,7 +509,8 @@ private:
     std::byte* start_;
     std::array<file, 3> files_;
     std::array<file, 2> devices_;
-    std::mutex lock_; ///< of the rest
+    std::mutex reading_; ///< of events
+    std::mutex lock_;    ///< of the rest
     std::map<std::uint32_t, known_pin> pins_;
     std::map<std::string, std::uint64_t> counts_;
 };
