@@ -252,7 +252,7 @@ TEST_CASE("event stream: next() waits no longer than it is told to") {
         const auto start = steady_clock::now();
         CHECK_FALSE(events.next(timeout));
         CHECK(steady_clock::now() - start >= timeout);
-        CHECK(steady_clock::now() - start < timeout + 5s);
+        CHECK(steady_clock::now() - start < timeout + 60s);
     }
     gate waiting;
     const raw_device device;

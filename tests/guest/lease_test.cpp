@@ -921,13 +921,13 @@ TEST_CASE("lease: a file on fs-DAX that is open for reading only is leased for r
 
 TEST_CASE("lease: a grace lets the holder let go before another program's truncate goes on") {
     const raw_device device;
-    const module_parameter limit("max_grace_ms", "10000");
+    const module_parameter limit("max_grace_ms", "60000");
     const dax_file data("xfs_dax", 16 * page);
-    const std::uint32_t handle = must_pin_with_grace(device, data.memory, 10000);
+    const std::uint32_t handle = must_pin_with_grace(device, data.memory, 60000);
 
     const auto began = steady_clock::now();
     child truncater([&] { cut(data.descriptor, 8 * page); });
-    const auto events = device.events_within(5000);
+    const auto events = device.events_within(20000);
     REQUIRE(events.size() == 1);
     CHECK(events[0].type == LONGPIN_EVENT_REVOKING);
     CHECK(events[0].handle == handle);
@@ -946,22 +946,22 @@ TEST_CASE("lease: a grace lets the holder let go before another program's trunca
         REQUIRE(device.unpin(handle) == 0);
         truncater.wait();
     }
-    CHECK(steady_clock::now() - began < milliseconds(9000));
+    CHECK(steady_clock::now() - began < milliseconds(50000));
 }
 
 TEST_CASE("lease: holders that don't answer delay a truncate by the bound, all together") {
-    const module_parameter limit("max_grace_ms", "1000");
+    const module_parameter limit("max_grace_ms", "5000");
     const dax_file data("ext4_dax", 16 * page);
     std::vector<raw_device> holders(6);
     for (const raw_device& device : holders) {
-        must_pin_with_grace(device, data.memory, 1000);
+        must_pin_with_grace(device, data.memory, 5000);
     }
     const auto began = steady_clock::now();
     child truncater([&] { cut(data.descriptor, 0); });
     truncater.wait();
     const auto took = steady_clock::now() - began;
-    CHECK(took >= milliseconds(900));
-    CHECK(took < milliseconds(3000)); // 6 s if each of them were given its own
+    CHECK(took >= milliseconds(4500));
+    CHECK(took < milliseconds(20000)); // 30 s if each of them were given its own
     for (const raw_device& device : holders) {
         const auto events = device.events();
         REQUIRE_FALSE(events.empty());
@@ -1043,7 +1043,7 @@ TEST_CASE("lease: whoever waits for a holder can be killed") {
     const std::uint32_t handle = must_pin_with_grace(device, data.memory, 60000);
     const auto began = steady_clock::now();
     child truncater([&] { cut(data.descriptor, 0); });
-    REQUIRE(device.events_within(5000).size() == 1);
+    REQUIRE(device.events_within(20000).size() == 1);
     truncater.kill();
     CHECK(steady_clock::now() - began < milliseconds(30000));
     CHECK(must_query(device, handle).out_pages == 0);
@@ -1055,6 +1055,7 @@ TEST_CASE("lease: a program that has waited is kept waiting again when that is s
     const dax_file data("ext4_dax", 16 * page);
     const std::uint32_t handle = must_pin_with_grace(device, data.memory, 200);
     gate again;
+    const auto began = steady_clock::now();
     child truncater([&] {
         cut(data.descriptor, 12 * page);
         again.pass();
@@ -1064,7 +1065,8 @@ TEST_CASE("lease: a program that has waited is kept waiting again when that is s
     CHECK(device.events().size() == 2);
     longpin_repin answer{};
     REQUIRE(device.repin(handle, answer, 0, 8 * page) == 0);
-    std::this_thread::sleep_for(milliseconds(300)); // longer than it has waited
+    // Longer than it has waited, on a busy machine, too.
+    std::this_thread::sleep_for(steady_clock::now() - began + milliseconds(300));
     again.open();
     truncater.wait();
     const auto events = device.events();

@@ -155,20 +155,20 @@ TEST_CASE("pinpin hold --lease without --repin leaves it at what is left") {
 }
 
 TEST_CASE("pinpin hold --grace lets go at once, and whoever cuts the file need not wait") {
-    const module_parameter longest("max_grace_ms", "10000");
+    const module_parameter longest("max_grace_ms", "60000");
     for (const char* const filesystem : dax_filesystems) {
         INFO(filesystem);
         const leased_file data(filesystem);
         const std::uint64_t held_before = held_pages();
-        background holder("hold " + data.path() + " --lease --grace 10000");
+        background holder("hold " + data.path() + " --lease --grace 60000");
         REQUIRE(holder.prints("bookkeeping"));
         CHECK(held_pages() == held_before + 256);
         const std::string listed =
             pinpin("list --json --pid " + std::to_string(holder.pid())).output;
-        CHECK(json::parse(listed)[0]["grace"] == 10000);
+        CHECK(json::parse(listed)[0]["grace"] == 60000);
         const auto start = steady_clock::now();
         data.cut(0);
-        CHECK(steady_clock::now() - start < std::chrono::seconds(8));
+        CHECK(steady_clock::now() - start < std::chrono::seconds(50));
         CHECK(held_pages() == held_before);
         CHECK(holder.prints("revoking: 1 MiB at offset 0 B, because blocks"));
         CHECK(holder.prints("let go: 1 MiB, so that nobody has to wait for it"));

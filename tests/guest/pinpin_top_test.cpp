@@ -31,7 +31,11 @@ public:
     terminal& operator=(const terminal&) = delete;
     terminal(terminal&&) = delete;
     terminal& operator=(terminal&&) = delete;
-    ~terminal() { shell("tmux kill-server"); }
+    ~terminal() {
+        shell("tmux kill-server");
+        // The next one would find this server while it goes.
+        eventually([] { return shell("pidof tmux").code != 0; });
+    }
 
     static void tmux(const std::string& command) {
         const run_result result = shell("LC_ALL=C.UTF-8 tmux -f /dev/null " + command);
@@ -272,7 +276,7 @@ TEST_CASE("pinpin top follows the size of its terminal, down to 20 x 5 and less"
 TEST_CASE("pinpin top goes on when the module comes again") {
     const terminal screen(watch);
     REQUIRE(terminal::shows("no pins"));
-    REQUIRE(remove_module() == 0);
+    REQUIRE(eventually([] { return remove_module() == 0; })); // not in the middle of a listing
     CHECK(terminal::shows("the module is not loaded"));
     REQUIRE(load_module() == 0);
     CHECK(terminal::hides("the module is not loaded"));

@@ -25,6 +25,7 @@ void pin_too_much(std::size_t length, const std::string& told, const std::functi
         const quiet_console quiet;
         const kernel_log log;
         child process([&] {
+            must(write_line("/proc/self/oom_score_adj", "1000") == 0, "oom_score_adj");
             first();
             const raw_device device;
             const mapping memory(length, PROT_READ | PROT_WRITE,
@@ -51,7 +52,5 @@ TEST_CASE("pressure: a memory cgroup has no room for all that is pinned") {
 }
 
 TEST_CASE("pressure: the machine has no room for all that is pinned") {
-    pin_too_much(16 * GiB, "Out of memory: Killed process", [] {
-        must(write_line("/proc/self/oom_score_adj", "1000") == 0, "oom_score_adj");
-    });
+    pin_too_much(16 * GiB, "Out of memory: Killed process", [] {});
 }
