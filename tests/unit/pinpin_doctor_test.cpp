@@ -148,6 +148,10 @@ TEST_CASE("doctor tells a module that is not loaded from one that is not install
     seen.module.installed = false;
     CHECK_THAT(of("module", seen).sentence, Contains("6.1.0"));
     CHECK_THAT(*of("module", seen).mend, Contains("modules_install KDIR=/lib/modules/6.1.0/build"));
+
+    seen.module.in_dkms = true;
+    CHECK(of("module", seen).mend ==
+          "apt install linux-headers-6.1.0 && dkms autoinstall && modprobe longpin");
 }
 
 TEST_CASE("doctor tells what Secure Boot asks for, unless the module is loaded") {
@@ -188,7 +192,7 @@ TEST_CASE("doctor says who may open the device, and how to become one of them") 
         CHECK_THAT(of("device", seen).sentence,
                    Contains("you (alice) may not") && Contains("the user root (mode 0600"));
         CHECK_THAT(*of("device", seen).mend,
-                   Contains("60-longpin.rules") && Contains("usermod -aG dma alice"));
+                   Contains("61-longpin-dma.rules") && Contains("usermod -aG dma alice"));
     }
     SECTION("a group that the user is not in") {
         seen.node.mode = S_IFCHR | 0660;
@@ -228,7 +232,7 @@ TEST_CASE("doctor calls a limit that is used up a problem") {
         CHECK(of("RLIMIT_MEMLOCK", seen).mend == "ulimit -S -l $(ulimit -H -l)");
         seen.caller.memlock_hard = 1U << 20U;
         CHECK_THAT(*of("RLIMIT_MEMLOCK", seen).mend,
-                   Contains("alice - memlock unlimited") && Contains("limits.d"));
+                   Contains("echo 'alice - memlock unlimited' >>/etc/security/limits.d/"));
     }
     SECTION("the parameters of the module") {
         seen.node.info->user_pinned = {.used = 8192, .limit = 8192};
@@ -379,6 +383,9 @@ TEST_CASE("doctor sees whether the module is loaded and installed") {
         system.write(dependencies, std::string("kernel/a.ko:\n") + line);
         CHECK(system.gather().module.installed);
     }
+    CHECK(!system.gather().module.in_dkms);
+    system.make_directory("var/lib/dkms/longpin/1.2.3");
+    CHECK(system.gather().module.in_dkms);
     system.write("sys/module/longpin/version", "1.2.3\n");
     CHECK(system.gather().module.loaded);
     CHECK(system.gather().module.version == "1.2.3");

@@ -110,6 +110,7 @@ module_facts look_at_module(const fs::path& root) {
         const std::string file = fs::path(line.substr(0, line.find(':'))).filename();
         result.installed = file == "longpin.ko" || file.starts_with("longpin.ko.");
     }
+    result.in_dkms = fs::exists(root / "var/lib/dkms/longpin", ignored);
     // UEFI specification, "Globally Defined Variables"; before the value there are 4 bytes of
     // efivarfs.
     const std::string variable = first_line(

@@ -21,6 +21,7 @@ struct module_facts {
     bool loaded = false;
     std::string version;      ///< of the module that is loaded
     bool installed = false;   ///< where modprobe looks for that kernel's modules
+    bool in_dkms = false;     ///< DKMS has its source, and builds it for each kernel with headers
     bool secure_boot = false; ///< the firmware says that it is on
 };
 

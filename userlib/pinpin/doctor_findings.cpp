@@ -30,11 +30,15 @@ std::string explanation(const longpin::error& failure) {
     return sentence.substr(std::min(before, sentence.size()));
 }
 
-/// From the source, if need be.
+/// By DKMS or from the source, if need be.
 std::string command_that_loads(const module_facts& module) {
-    return module.installed ? load
-                            : fmt::format("make modules_install KDIR=/lib/modules/{}/build && {}",
-                                          module.kernel, load);
+    if (module.installed) {
+        return load;
+    }
+    return module.in_dkms ? fmt::format("apt install linux-headers-{} && dkms autoinstall && {}",
+                                        module.kernel, load)
+                          : fmt::format("make modules_install KDIR=/lib/modules/{}/build && {}",
+                                        module.kernel, load);
 }
 
 /// How a user gets into a group. What a process may do is settled when its user logs in.
@@ -92,7 +96,7 @@ std::string command_that_admits(const node_facts& node, const caller_facts& call
     if (!group_may || node.group == "root" || is_in_it) {
         return fmt::format("groupadd -rf dma && "
                            "echo 'KERNEL==\"longpin\", GROUP=\"dma\", MODE=\"0660\"' "
-                           ">/etc/udev/rules.d/60-longpin.rules && udevadm control --reload && "
+                           ">/etc/udev/rules.d/61-longpin-dma.rules && udevadm control --reload && "
                            "udevadm trigger {} && {}",
                            node.path, command_that_joins("dma", caller.name));
     }
@@ -140,7 +144,7 @@ std::string command_that_raises_memlock(const caller_facts& caller) {
     if (caller.memlock_soft && caller.memlock_soft != caller.memlock_hard) {
         return "ulimit -S -l $(ulimit -H -l)";
     }
-    return fmt::format("echo '{} - memlock unlimited' >/etc/security/limits.d/longpin.conf "
+    return fmt::format("echo '{} - memlock unlimited' >>/etc/security/limits.d/longpin.conf "
                        "# then log in again",
                        caller.name);
 }
