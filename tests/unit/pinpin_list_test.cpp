@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // How pins are selected, sorted, and laid out in tables.
 #include "cli.hpp"
+#include "fit_text.hpp"
 #include "listing.hpp"
 #include "pin_columns.hpp"
 #include "pin_selection.hpp"
@@ -12,6 +13,7 @@
 
 #include <algorithm>
 #include <array>
+#include <clocale>
 #include <sstream>
 
 #include <sys/stat.h>
@@ -153,7 +155,8 @@ TEST_CASE("An address is never cut, and a narrow table closes its gaps first") {
                Contains("fifteen-letters 16 KiB anon") && Catch::EndsWith("0xff123456789ab000"));
 }
 
-TEST_CASE("Letters of several bytes count once, and are not torn apart") {
+TEST_CASE("Letters count by the columns that they take, and are not torn apart") {
+    REQUIRE(std::setlocale(LC_CTYPE, "C.UTF-8") != nullptr);
     pin_record pin = anonymous_pin();
     pin.comm = "größe";
     const auto lines = table_of({pin, anonymous_pin()});
@@ -166,6 +169,17 @@ TEST_CASE("Letters of several bytes count once, and are not torn apart") {
     const std::string cut = table_of({pin})[1];
     CHECK(pinpin::printable(cut) == cut);
     CHECK_THAT(cut, Contains(" ...ü"));
+
+    pin.comm = "日本";
+    const auto wide = table_of({pin, anonymous_pin()});
+    CHECK(wide[1].find("16 KiB") == wide[2].find("16 KiB") + 2); // six bytes, four columns
+    pin.file->path.clear();
+    for (int i = 0; i < 100; ++i) {
+        pin.file->path += "語";
+    }
+    CHECK_THAT(table_of({pin}, 80)[1], Contains(" ...語"));
+    CHECK(pinpin::columns_of(table_of({pin}, 80)[1]) == 80);
+    CHECK(pinpin::columns_of(table_of({pin}, 81)[1]) == 80); // there is no half of a letter
 }
 
 TEST_CASE("A table of many rows is printed while it is filled") {

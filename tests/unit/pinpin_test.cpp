@@ -2,6 +2,7 @@
 // The command in this process, on a fake kernel.
 #include "cli.hpp"
 #include "fake_kernel.hpp"
+#include "fit_text.hpp"
 #include "output.hpp"
 #include "progress.hpp"
 
@@ -13,6 +14,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <clocale>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -587,6 +589,12 @@ TEST_CASE("A dump shows offsets, bytes and printable letters, also of a last sho
           "00000010  41                                                |A|\n");
     CHECK(pinpin::to_hexdump({}).empty());
     CHECK(pinpin::to_hex(bytes) == "4141414141414141414141414141414141");
+}
+
+TEST_CASE("What is printed is measured as UTF-8, whatever the locale was") {
+    REQUIRE(std::setlocale(LC_CTYPE, "C") != nullptr);
+    CHECK(run({"--version"}).code == pinpin::done);
+    CHECK(pinpin::columns_of("日本") == 4);
 }
 
 TEST_CASE("a sentence is wrapped at words, and indented from the second line on") {

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <array>
+#include <clocale>
 #include <memory>
 #include <ostream>
 
@@ -162,6 +163,9 @@ int print_candidates(std::ostream& out, const std::vector<std::string>& words) {
 } // namespace
 
 int run(const std::vector<std::string>& words, std::ostream& out, std::ostream& err) {
+    // What is printed is UTF-8 (printable()) whatever the user's locale, and is measured as that.
+    std::setlocale(LC_CTYPE, "C.UTF-8"); // NOLINT(concurrency-mt-unsafe): no other thread yet
+
     // CLI11 would take the words behind "--" for positional arguments.
     const auto dashes = std::ranges::find(words, "--");
     const bool has_program = dashes != words.end();

@@ -15,7 +15,7 @@ enum exit_code : int {
 };
 
 /// Runs pinpin with the words behind its name. Results go to \p out, and so do errors
-/// with --json; otherwise errors go to \p err. Returns an exit_code.
+/// with --json; otherwise errors go to \p err. Returns an exit_code. Sets the process's LC_CTYPE.
 int run(const std::vector<std::string>& words, std::ostream& out, std::ostream& err);
 
 } // namespace pinpin

@@ -2,7 +2,6 @@
 #include "fit_text.hpp"
 
 #include <cwchar>
-#include <deque>
 
 namespace pinpin {
 
@@ -13,26 +12,33 @@ struct character {
     std::size_t columns = 1;
 };
 
-std::deque<character> characters_of(std::string_view text) {
-    std::deque<character> result;
-    while (!text.empty()) {
+// Takes the first character off a text that is not empty.
+character take(std::string_view& text) {
+    std::size_t length = 1;
+    int columns = 1;
+    if (text.front() < ' ' || text.front() > '~') { // the others need no locale, which is slow
         wchar_t wide = 0;
         std::mbstate_t state{};
-        const std::size_t length = std::mbrtowc(&wide, text.data(), text.size(), &state);
+        length = std::mbrtowc(&wide, text.data(), text.size(), &state);
         const bool is_character = length > 0 && length <= text.size();
-        const int columns = is_character ? ::wcwidth(wide) : -1;
-        result.push_back(columns < 0 ? character{}
-                                     : character{.bytes = text.substr(0, length),
-                                                 .columns = static_cast<std::size_t>(columns)});
-        text.remove_prefix(is_character ? length : 1);
+        length = is_character ? length : 1;
+        columns = is_character ? ::wcwidth(wide) : -1;
     }
-    return result;
+    const std::string_view bytes = text.substr(0, length);
+    text.remove_prefix(length);
+    return columns < 0 ? character{}
+                       : character{.bytes = bytes, .columns = static_cast<std::size_t>(columns)};
 }
 
-std::size_t columns_of(const std::deque<character>& characters) {
-    std::size_t result = 0;
-    for (const character& one : characters) {
-        result += one.columns;
+std::string start_of(std::string_view text, std::size_t columns) {
+    std::string result;
+    while (!text.empty()) {
+        const character one = take(text);
+        if (one.columns > columns) {
+            break;
+        }
+        columns -= one.columns;
+        result += one.bytes;
     }
     return result;
 }
@@ -40,30 +46,33 @@ std::size_t columns_of(const std::deque<character>& characters) {
 } // namespace
 
 std::size_t columns_of(std::string_view text) {
-    return columns_of(characters_of(text));
+    std::size_t result = 0;
+    while (!text.empty()) {
+        result += take(text).columns;
+    }
+    return result;
 }
 
-std::string fit(std::string_view text, std::size_t columns, const fitting& how) {
+std::string end_of(std::string_view text, std::size_t columns) {
     static constexpr std::string_view mark = "...";
-    std::deque<character> characters = characters_of(text);
-    std::size_t taken = columns_of(characters);
+    std::size_t taken = columns_of(text);
     std::string result;
-    if (how.keep_end && taken > columns && columns > mark.size()) {
+    if (taken > columns && columns > mark.size()) {
         result = mark;
         taken += mark.size();
     }
     while (taken > columns) {
-        taken -= how.keep_end ? characters.front().columns : characters.back().columns;
-        if (how.keep_end) {
-            characters.pop_front();
-        } else {
-            characters.pop_back();
-        }
+        taken -= take(text).columns;
     }
-    for (const character& one : characters) {
-        result += one.bytes;
+    while (!text.empty()) {
+        result += take(text).bytes;
     }
-    result.insert(how.to_the_right ? 0 : result.size(), columns - taken, ' ');
+    return result;
+}
+
+std::string fit(std::string_view text, std::size_t columns, const fitting& how) {
+    std::string result = how.keep_end ? end_of(text, columns) : start_of(text, columns);
+    result.insert(how.to_the_right ? 0 : result.size(), columns - columns_of(result), ' ');
     return result;
 }
 

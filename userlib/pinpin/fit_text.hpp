@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Text in the columns of a terminal. Which characters there are, and how wide, the locale tells
-// (setlocale).
+// (setlocale): run() sets it to UTF-8, and top to that of the terminal. What the locale can't show
+// becomes '?' in what is cut or filled.
 #pragma once
 
 #include <cstddef>
@@ -12,14 +13,17 @@ namespace pinpin {
 /// How many columns a text takes.
 std::size_t columns_of(std::string_view text);
 
+/// The end of a text in at most that many columns; "..." stands for its beginning. Of a path it
+/// says more than the beginning.
+std::string end_of(std::string_view text, std::size_t columns);
+
 /// How a text is put into columns.
 struct fitting {
     bool to_the_right = false; ///< blanks stand before it
-    bool keep_end = false;     ///< if it is too long, "..." stands for its beginning
+    bool keep_end = false;     ///< if it is too long, end_of() it
 };
 
-/// A text in exactly that many columns: cut, or filled with blanks. What the locale can't show
-/// becomes '?'.
+/// A text in exactly that many columns: cut, or filled with blanks.
 std::string fit(std::string_view text, std::size_t columns, const fitting& how = {});
 
 } // namespace pinpin

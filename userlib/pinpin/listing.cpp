@@ -2,13 +2,13 @@
 #include "listing.hpp"
 
 #include "colour.hpp"
+#include "fit_text.hpp"
 
 #include <algorithm>
 #include <iterator>
 #include <limits>
 #include <numeric>
 #include <ostream>
-#include <string_view>
 #include <utility>
 
 #include <sys/ioctl.h>
@@ -22,29 +22,6 @@ constexpr std::size_t rows_to_settle = 1000;
 
 // What is cut keeps that much: an address is never longer.
 constexpr std::size_t least = 18;
-
-// Whether a character of UTF-8 begins there.
-bool is_start(char byte) {
-    return (static_cast<unsigned char>(byte) & 0xc0U) != 0x80;
-}
-
-// In characters.
-std::size_t length(std::string_view text) {
-    return static_cast<std::size_t>(std::ranges::count_if(text, is_start));
-}
-
-// The end of a text, behind "...": of a path it says more than the beginning.
-std::string cut(std::string_view text, std::size_t most) {
-    static constexpr std::string_view mark = "...";
-    std::size_t surplus = length(text) + mark.size() - most;
-    while (surplus > 0 || !is_start(text.front())) {
-        if (is_start(text.front())) {
-            --surplus;
-        }
-        text.remove_prefix(1);
-    }
-    return std::string(mark) + std::string(text);
-}
 
 } // namespace
 
@@ -114,7 +91,7 @@ void listing::settle() {
     std::ranges::transform(columns_, std::back_inserter(heads), &column::head);
     const auto make_room = [this](const std::vector<std::string>& cells) {
         for (std::size_t i = 0; i < columns_.size(); ++i) {
-            widths_[i] = std::max(widths_[i], length(cells[i]));
+            widths_[i] = std::max(widths_[i], columns_of(cells[i]));
         }
     };
     if (shape_.with_heads) {
@@ -150,9 +127,9 @@ void listing::settle() {
 std::string listing::line(const std::vector<std::string>& cells) const {
     std::string result;
     for (std::size_t i = 0; i < columns_.size(); ++i) {
-        const bool too_long = columns_[i].may_be_cut && length(cells[i]) > most_;
-        const std::string text = too_long ? cut(cells[i], most_) : cells[i];
-        const std::size_t room = widths_[i] - std::min(widths_[i], length(text));
+        const bool too_long = columns_[i].may_be_cut && columns_of(cells[i]) > most_;
+        const std::string text = too_long ? end_of(cells[i], most_) : cells[i];
+        const std::size_t room = widths_[i] - std::min(widths_[i], columns_of(text));
         result.append(i > 0 ? gap_ : 0, ' ');
         result.append(columns_[i].to_the_right ? room : 0, ' ');
         result += text;
