@@ -2,6 +2,7 @@
 // When pinpin has colours, and that they change nothing but the look.
 #include "colour.hpp"
 #include "output.hpp"
+#include "terminal.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -11,40 +12,11 @@
 #include <sstream>
 #include <string>
 
-#include <pty.h>
-#include <unistd.h>
-
 using pinpin::emphasis;
 using pinpin::has_colours;
 using pinpin::painted;
 
 namespace {
-
-/// The standard output is a terminal as long as the object lives.
-class terminal {
-public:
-    terminal() : before_(::dup(STDOUT_FILENO)) {
-        int ours = -1;
-        REQUIRE(::openpty(&master_, &ours, nullptr, nullptr, nullptr) == 0);
-        std::cout.flush();
-        ::dup2(ours, STDOUT_FILENO);
-        ::close(ours);
-    }
-    terminal(const terminal&) = delete;
-    terminal& operator=(const terminal&) = delete;
-    terminal(terminal&&) = delete;
-    terminal& operator=(terminal&&) = delete;
-    ~terminal() {
-        std::cout.flush();
-        ::dup2(before_, STDOUT_FILENO);
-        ::close(before_);
-        ::close(master_);
-    }
-
-private:
-    int before_;
-    int master_ = -1;
-};
 
 /// A variable of the environment has another value, or none, as long as the object lives.
 class variable {

@@ -5,6 +5,7 @@
 #include "fit_text.hpp"
 #include "output.hpp"
 #include "progress.hpp"
+#include "terminal.hpp"
 
 #include "../support/lines.hpp"
 
@@ -44,6 +45,14 @@ outcome run(std::vector<std::string> words) {
     std::ostringstream err;
     const int code = pinpin::run(words, out, err);
     return {code, out.str(), err.str()};
+}
+
+/// The lines that it prints on a terminal of that width.
+std::vector<std::string> lines_on_terminal(unsigned short width, std::vector<std::string> words) {
+    words.insert(words.begin() + 1, {"--device", "/dev/null"});
+    terminal terminal(width);
+    pinpin::run(words, std::cout, std::cout);
+    return lines_of(terminal.text());
 }
 
 /// A file that goes with its object.
@@ -605,4 +614,45 @@ TEST_CASE("a sentence is wrapped at words, and indented from the second line on"
           word + ' ' + word + "\n  " + word + '\n');
     const std::string long_word(100, 'w');
     CHECK(pinpin::wrapped("a " + long_word + " b") == "a\n  " + long_word + "\n  b\n");
+    CHECK(pinpin::wrapped("one two three", 9) == "one two\n  three\n");
+    CHECK(pinpin::wrapped("one\n two", 200) == "one two\n");
+    CHECK(pinpin::wrapped(word + ' ' + word + ' ' + word, 200) ==
+          word + ' ' + word + "\n  " + word + '\n'); // nobody likes to read longer ones
+}
+
+TEST_CASE("a line is folded at words, and keeps its blanks") {
+    CHECK(pinpin::folded("a   b  c", 0) == "a   b  c");
+    CHECK(pinpin::folded("a   b  c", 8) == "a   b  c");
+    CHECK(pinpin::folded("a   b  c", 7) == "a   b\n  c");
+    REQUIRE(std::setlocale(LC_CTYPE, "C.UTF-8") != nullptr);
+    CHECK(pinpin::folded("日 本 語", 5) == "日 本\n  語");
+}
+
+TEST_CASE("Sentences fit a terminal") {
+    fake_kernel kernel;
+    SECTION("errors") {
+        kernel.fail(LONGPIN_PIN, ENOMEM,
+                    {.why = longpin::reason::memlock, .limit = 8192, .used = 4096, .asked = 12288});
+        const auto lines = lines_on_terminal(40, {"hold", "--anon", "12k"});
+        CHECK(lines.size() > 2);
+        for (const std::string& line : lines) {
+            CHECK(pinpin::columns_of(line) <= 40);
+        }
+    }
+    SECTION("what happens to a lease, which is one line elsewhere") {
+        kernel.while_pinning = [&](const longpin_pin& /*pin*/) {
+            kernel.tell({.type = LONGPIN_EVENT_REVOKED,
+                         .handle = kernel.pins.begin()->first,
+                         .cause = LONGPIN_CAUSE_INVALIDATE,
+                         .length = 4096});
+        };
+        const std::vector<std::string> words{"hold", "--anon", "16k", "--lease", "--for", "0"};
+        const auto lines = lines_on_terminal(60, words);
+        for (const std::string& line : lines) {
+            CHECK(pinpin::columns_of(line) <= 60);
+        }
+        CHECK(lines.back() == "  were removed or the kernel moved the pages (invalidate)");
+        CHECK_THAT(run(words).out, Contains("because blocks of its file were removed or the kernel "
+                                            "moved the pages (invalidate)\n"));
+    }
 }

@@ -180,7 +180,8 @@ int run(const std::vector<std::string>& words, std::ostream& out, std::ostream& 
         if (session.json) {
             print_json(out, to_json(what));
         } else {
-            err << wrapped("pinpin: " + what.message, emphasis::bad, has_colours(err));
+            err << wrapped("pinpin: " + what.message, emphasis::bad, has_colours(err),
+                           terminal_width(err));
         }
     };
     int code = done;

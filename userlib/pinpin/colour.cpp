@@ -42,8 +42,8 @@ std::string painted(std::string_view text, emphasis how, bool coloured) {
                                              : std::string(text);
 }
 
-std::string wrapped(std::string_view sentence, emphasis lead, bool coloured) {
-    const std::string text = wrapped(sentence);
+std::string wrapped(std::string_view sentence, emphasis lead, bool coloured, std::size_t width) {
+    const std::string text = wrapped(sentence, width);
     const std::size_t behind = text.find(':') + 1; // 0: there is no lead
     return painted(text.substr(0, behind), behind > 0 ? lead : emphasis::none, coloured) +
            text.substr(behind);

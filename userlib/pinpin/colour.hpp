@@ -2,6 +2,7 @@
 // Colours, for people who look.
 #pragma once
 
+#include <cstddef>
 #include <iosfwd>
 #include <string>
 #include <string_view>
@@ -18,6 +19,6 @@ bool has_colours(const std::ostream& out);
 std::string painted(std::string_view text, emphasis how, bool coloured);
 
 /// A sentence as wrapped() gives it, painted up to its first colon.
-std::string wrapped(std::string_view sentence, emphasis lead, bool coloured);
+std::string wrapped(std::string_view sentence, emphasis lead, bool coloured, std::size_t width = 0);
 
 } // namespace pinpin

@@ -42,10 +42,11 @@ int run_doctor(session& session) {
         print_json(session.out, list);
     } else {
         const bool coloured = has_colours(session.out);
+        const std::size_t width = terminal_width(session.out);
         for (const finding& one : findings) {
             session.out << wrapped(
                 fmt::format("{}: {}: {}", name(one.state), one.check, one.sentence),
-                emphasis_of(one.state), coloured);
+                emphasis_of(one.state), coloured, width);
             if (one.mend) { // in one line, to be copied
                 session.out << "    " << *one.mend << '\n';
             }

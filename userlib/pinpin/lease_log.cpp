@@ -87,7 +87,8 @@ void lease_log::catch_up() const {
 }
 
 void lease_log::tell(const record& fields) const {
-    out_ << (as_json_ ? to_json_line(to_json(fields)) : to_text(fields.front()))
+    out_ << (as_json_ ? to_json_line(to_json(fields))
+                      : folded(to_text(fields.front()), terminal_width(out_)))
          << std::endl; // NOLINT: a reader waits for it
 }
 

@@ -150,7 +150,7 @@ void print_totals(std::ostream& out, const pin_totals& totals, const list_argume
     if (!sees_all_users()) {
         sentence += "; only your own pins are shown";
     }
-    out << wrapped(sentence) << std::flush;
+    out << wrapped(sentence, terminal_width(out)) << std::flush;
 }
 
 int run_list(session& session, const list_arguments& arguments) {

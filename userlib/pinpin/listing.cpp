@@ -11,8 +11,6 @@
 #include <ostream>
 #include <utility>
 
-#include <sys/ioctl.h>
-
 namespace pinpin {
 
 namespace {
@@ -26,12 +24,8 @@ constexpr std::size_t least = 18;
 } // namespace
 
 std::size_t width_of(const std::ostream& out) {
-    winsize size{};
-    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg)
-    if (::ioctl(descriptor_of(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
-        return size.ws_col;
-    }
-    return usual_width;
+    const std::size_t width = terminal_width(out);
+    return width > 0 ? width : usual_width;
 }
 
 std::vector<std::string> to_cells(const record& fields) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "output.hpp"
 
+#include "fit_text.hpp"
+
 #include <longpin/size.hpp>
 
 #include <fmt/format.h>
@@ -9,9 +11,11 @@
 #include <algorithm>
 #include <cstring>
 #include <iostream>
+#include <iterator>
 #include <sstream>
 #include <system_error>
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 namespace pinpin {
@@ -166,24 +170,37 @@ std::string to_table(const record& fields) {
     return result;
 }
 
-std::string wrapped(std::string_view sentence) {
-    static constexpr std::size_t width = 76;
+std::string folded(std::string_view text, std::size_t width) {
+    static constexpr std::string_view indent = "  ";
     std::string result;
     std::size_t column = 0;
-    std::istringstream words{std::string(sentence)};
-    for (std::string word; words >> word;) {
-        if (column > 0 && column + 1 + word.size() > width) {
-            result += "\n ";
-            column = 1;
-        }
-        if (column > 0) {
-            result += ' ';
-            ++column;
+    while (!text.empty()) { // a word, and the blanks before it
+        const std::size_t blanks = std::min(text.find_first_not_of(' '), text.size());
+        const std::size_t end = std::min(text.find(' ', blanks), text.size());
+        const std::string_view word = text.substr(blanks, end - blanks);
+        const std::size_t more = columns_of(word);
+        if (width > 0 && column > 0 && column + blanks + more > width) {
+            result += '\n';
+            result += indent;
+            column = indent.size();
+        } else {
+            result.append(blanks, ' ');
+            column += blanks;
         }
         result += word;
-        column += word.size();
+        column += more;
+        text.remove_prefix(end);
     }
-    return result + '\n';
+    return result;
+}
+
+std::string wrapped(std::string_view sentence, std::size_t width) {
+    static constexpr std::size_t usual = 76;
+    std::istringstream words{std::string(sentence)};
+    const std::vector<std::string> all{std::istream_iterator<std::string>(words), {}};
+    return folded(fmt::format("{}", fmt::join(all, " ")),
+                  width > 0 ? std::min(width, usual) : usual) +
+           '\n';
 }
 
 std::string to_hexdump(std::span<const std::byte> bytes) {
@@ -224,6 +241,12 @@ int descriptor_of(const std::ostream& out) {
     return out.rdbuf() == std::cout.rdbuf()   ? STDOUT_FILENO
            : out.rdbuf() == std::cerr.rdbuf() ? STDERR_FILENO
                                               : -1;
+}
+
+std::size_t terminal_width(const std::ostream& out) {
+    winsize size{};
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg)
+    return ::ioctl(descriptor_of(out), TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
 void print(std::ostream& out, const record& fields, bool as_json) {

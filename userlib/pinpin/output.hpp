@@ -70,9 +70,13 @@ std::string format_age(double seconds);
 /// Two columns, no wider than 80 characters unless a value is; a line for each field.
 std::string to_table(const record& fields);
 
-/// A sentence in lines of at most 76 characters (longer if a word is), all but the first
-/// indented, with a newline at the end.
-std::string wrapped(std::string_view sentence);
+/// A text, broken between words into lines of that many columns (more if a word takes more), all
+/// but the first indented. 0: it may take any.
+std::string folded(std::string_view text, std::size_t width);
+
+/// A sentence, folded to 76 columns or a terminal's \p width if that is less, with a newline at the
+/// end.
+std::string wrapped(std::string_view sentence, std::size_t width = 0);
 
 /// The bytes as 'hexdump -C' shows them: offset, sixteen bytes, the printable ones.
 std::string to_hexdump(std::span<const std::byte> bytes);
@@ -88,6 +92,10 @@ void print_json(std::ostream& out, const json& value);
 
 /// The descriptor behind the standard output or the standard error; -1 for another stream.
 int descriptor_of(const std::ostream& out);
+
+/// How wide the terminal is that is printed to. 0: it is none, or doesn't tell; what is printed
+/// there may be of any width.
+std::size_t terminal_width(const std::ostream& out);
 
 /// Prints a record in the form that was asked for, and flushes.
 void print(std::ostream& out, const record& fields, bool as_json);

@@ -51,11 +51,11 @@ void print_as_table(std::ostream& out, const std::vector<record>& rows, const lo
     }
     out << sum << '\n';
     if (use.orphaned_pins > 0) {
-        out << wrapped(fmt::format(
-            "beside these, longpin holds {} in {} pin{} for processes that are gone (see "
-            "'pinpin list --orphans')",
-            longpin::format_size(use.orphaned_size), use.orphaned_pins,
-            use.orphaned_pins == 1 ? "" : "s"));
+        out << wrapped(fmt::format("beside these, longpin holds {} in {} pin{} for processes that "
+                                   "are gone (see 'pinpin list --orphans')",
+                                   longpin::format_size(use.orphaned_size), use.orphaned_pins,
+                                   use.orphaned_pins == 1 ? "" : "s"),
+                       terminal_width(out));
     }
     out << std::flush;
 }
