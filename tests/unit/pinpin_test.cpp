@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 using Catch::Matchers::Contains;
+using Catch::Matchers::StartsWith;
 using pinpin::json;
 
 namespace {
@@ -58,9 +59,9 @@ std::vector<std::string> lines_on_terminal(unsigned short width, std::vector<std
 /// A file that goes with its object.
 class temporary_file {
 public:
-    explicit temporary_file(const std::string& text)
+    explicit temporary_file(const std::string& text, const std::string& suffix = "")
         : path_(std::filesystem::temp_directory_path() /
-                ("longpin-unit-" + std::to_string(::getpid()))) {
+                ("longpin-unit-" + std::to_string(::getpid()) + suffix)) {
         std::ofstream(path_) << text;
     }
 
@@ -266,6 +267,29 @@ TEST_CASE("hold shows a table that fits in 80 columns") {
     std::istringstream lines(result.out);
     for (std::string line; std::getline(lines, line);) {
         CHECK(line.size() <= 80);
+    }
+}
+
+TEST_CASE("A table of values fits a terminal by leaving out the beginning of long ones") {
+    const pinpin::record fields{{"a", "memory", "/srv/" + std::string(50, 'x') + "/the-end"},
+                                {"b", "b", 1}};
+    CHECK(pinpin::to_table(fields, 30) == "memory  ...xxxxxxxxxxx/the-end\nb       1\n");
+    CHECK_THAT(pinpin::to_table(fields, 5), StartsWith("memory  ...xxxxxxx/the-end\n"));
+    CHECK_THAT(pinpin::to_table(fields), Contains("/srv/"));
+
+    fake_kernel kernel;
+    const temporary_file file("text", std::string(50, 'x'));
+    const std::vector<std::string> hold{"hold", file.path(), "--for", "0"};
+    const std::vector<std::string> check{"check", file.path()};
+    for (const auto& words : {hold, check}) {
+        CHECK_THAT(run(words).out, Contains("memory  ") && Contains("  " + file.path() + "\n"));
+        for (const std::string& line : lines_on_terminal(50, words)) {
+            CHECK(pinpin::columns_of(line) <= 50);
+        }
+    }
+    kernel.fail(LONGPIN_PIN, EOPNOTSUPP, {.why = longpin::reason::fsdax});
+    for (const std::string& line : lines_on_terminal(50, check)) {
+        CHECK(pinpin::columns_of(line) <= 50);
     }
 }
 

@@ -43,8 +43,8 @@ int run_check(session& session, const check_arguments& wanted) {
             object.update(to_json(describe(*refused)));
             print_json(session.out, object);
         } else {
-            session.out << to_table(fields) << wrapped(refused->what(), terminal_width(session.out))
-                        << std::flush;
+            print(session.out, fields, false);
+            session.out << wrapped(refused->what(), terminal_width(session.out)) << std::flush;
         }
         return failed;
     }

@@ -13,6 +13,9 @@ namespace pinpin {
 /// How many columns a text takes.
 std::size_t columns_of(std::string_view text);
 
+/// What is cut keeps that much: an address is never longer.
+constexpr std::size_t least_columns = 18;
+
 /// The end of a text in at most that many columns; "..." stands for its beginning. Of a path it
 /// says more than the beginning.
 std::string end_of(std::string_view text, std::size_t columns);

@@ -18,9 +18,6 @@ namespace {
 constexpr std::size_t usual_width = 80;
 constexpr std::size_t rows_to_settle = 1000;
 
-// What is cut keeps that much: an address is never longer.
-constexpr std::size_t least = 18;
-
 } // namespace
 
 std::size_t width_of(const std::ostream& out) {
@@ -100,11 +97,11 @@ void listing::settle() {
         std::size_t& width = widths_[static_cast<std::size_t>(one - columns_.begin())];
         const std::size_t all = std::accumulate(widths_.begin(), widths_.end(), std::size_t{0});
         const std::size_t gaps = columns_.size() - 1;
-        if (all - width + std::min(width, least) + gap_ * gaps > shape_.width) {
+        if (all - width + std::min(width, least_columns) + gap_ * gaps > shape_.width) {
             gap_ = 1;
         }
         const std::size_t others = all - width + gap_ * gaps;
-        most_ = std::max(least, shape_.width - std::min(others, shape_.width));
+        most_ = std::max(least_columns, shape_.width - std::min(others, shape_.width));
         width = std::min(width, most_);
     }
 

@@ -158,14 +158,18 @@ json to_json(const record& fields) {
     return members;
 }
 
-std::string to_table(const record& fields) {
-    std::size_t width = 0;
+std::string to_table(const record& fields, std::size_t width) {
+    std::size_t labels = 0;
     for (const field& one : fields) {
-        width = std::max(width, one.label.size());
+        labels = std::max(labels, one.label.size());
     }
+    labels += 2;
+    const std::size_t room = std::max(least_columns, width - std::min(width, labels));
     std::string result;
     for (const field& one : fields) {
-        result += fmt::format("{:<{}}  {}\n", one.label, width, to_text(one));
+        const std::string text = to_text(one);
+        result +=
+            fmt::format("{:<{}}{}\n", one.label, labels, width > 0 ? end_of(text, room) : text);
     }
     return result;
 }
@@ -253,7 +257,7 @@ void print(std::ostream& out, const record& fields, bool as_json) {
     if (as_json) {
         print_json(out, to_json(fields));
     } else {
-        out << to_table(fields) << std::flush;
+        out << to_table(fields, terminal_width(out)) << std::flush;
     }
 }
 

@@ -67,8 +67,9 @@ std::string printable(std::string_view text);
 /// A time span in its two largest units: "12s", "3m05s", "2h00m", "12d03h".
 std::string format_age(double seconds);
 
-/// Two columns, no wider than 80 characters unless a value is; a line for each field.
-std::string to_table(const record& fields);
+/// Two columns, a line for each field. Of a value that doesn't fit into \p width the end is shown.
+/// 0: it may be of any width.
+std::string to_table(const record& fields, std::size_t width = 0);
 
 /// A text, broken between words into lines of that many columns (more if a word takes more), all
 /// but the first indented. 0: it may take any.

@@ -116,7 +116,7 @@ int show_pin(session& session, const longpin::inventory& inventory, const target
     if (session.json) {
         print_json(session.out, to_json(*pin, fact_columns(true), view));
     } else {
-        session.out << to_table(pin_fields(*pin, fact_columns(false), view));
+        print(session.out, pin_fields(*pin, fact_columns(false), view), false);
         print_holders(session.out, which.context, view.holders[which.context]);
         session.out << std::flush;
     }
@@ -170,7 +170,7 @@ int show_process(session& session, const longpin::inventory& inventory, pid_t pi
         object["pins"] = pins_to_json(pins, view);
         print_json(session.out, object);
     } else {
-        session.out << to_table(fields);
+        print(session.out, fields, false);
         print_pins(session.out, pins, view);
     }
     return done;
@@ -201,7 +201,7 @@ int show_context(session& session, const longpin::inventory& inventory, std::uin
         object["pins"] = pins_to_json(pins, view);
         print_json(session.out, object);
     } else {
-        session.out << to_table(fields);
+        print(session.out, fields, false);
         print_holders(session.out, id, holders);
         print_pins(session.out, pins, view);
     }
