@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cerrno>
+#include <clocale>
 #include <csignal>
 #include <cstdlib>
 #include <ctime>
@@ -70,6 +71,23 @@ TEST_CASE("An event is one line that fits in 80 columns") {
           "10:00:00 lost     events were lost: read faster or filter, and list again");
     CHECK(line_of(at_ten(a_refusal(EOPNOTSUPP, {.why = longpin::reason::dirty_tracking}))).size() <=
           80);
+}
+
+TEST_CASE("On a narrower terminal an event goes on in the next line, and lacks nothing") {
+    const std::string refused =
+        line_of(at_ten(a_refusal(EOPNOTSUPP, {.why = longpin::reason::dirty_tracking})));
+    CHECK(pinpin::folded(refused, 80) == refused);
+    CHECK(pinpin::folded(refused, 70) ==
+          "10:00:00 refused  3:     1234 server   root      1 MiB EOPNOTSUPP\n  dirty_tracking");
+    CHECK(pinpin::folded(refused, 40) == "10:00:00 refused  3:     1234 server\n"
+                                         "  root      1 MiB EOPNOTSUPP\n"
+                                         "  dirty_tracking");
+
+    REQUIRE(std::setlocale(LC_CTYPE, "C.UTF-8") != nullptr);
+    longpin::pin_record pin = anonymous_pin();
+    pin.comm = "日本語";
+    CHECK(line_of(at_ten(longpin::pinned_event{pin})) ==
+          "10:00:00 pinned   3:1    1234 日本語   root     16 KiB anon");
 }
 
 TEST_CASE("An event's JSON has the facts of its kind, and the time in seconds") {

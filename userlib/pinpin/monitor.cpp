@@ -91,8 +91,11 @@ int run_monitor(session& session, const monitor_arguments& arguments) {
     longpin::event_stream stream(filter);
     const tap tap(waiter, stream, session.out, arguments.seconds);
     const bool coloured = has_colours(session.out);
+    const auto fitted = [&](const std::string& line) {
+        return folded(line, terminal_width(session.out)); // which may change meanwhile
+    };
     if (!session.json) {
-        session.out << painted(event_heads(), emphasis::heading, coloured)
+        session.out << painted(fitted(event_heads()), emphasis::heading, coloured)
                     << std::endl; // NOLINT: who reads it knows that events follow
     }
 
@@ -110,8 +113,9 @@ int run_monitor(session& session, const monitor_arguments& arguments) {
         if (!tap.wait_for_reader()) {
             break;
         }
-        session.out << (session.json ? to_json_line(to_json(fields))
-                                     : painted(event_line(fields), emphasis_of(*event), coloured))
+        session.out << (session.json
+                            ? to_json_line(to_json(fields))
+                            : painted(fitted(event_line(fields)), emphasis_of(*event), coloured))
                     << std::endl; // NOLINT: a reader waits for it
         ++shown;
     }
