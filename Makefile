@@ -36,8 +36,8 @@ deps:
 
 kernel := build/kernel/$(KERNEL)/release
 
-$(kernel): | deps
-	qemu/kernel $(KERNEL)
+build/kernel/%/release: | deps
+	qemu/kernel $*
 
 # ---- the module
 
@@ -107,10 +107,14 @@ build/user-asan/build.ninja: sanitize := -DLONGPIN_SANITIZE=address,undefined -D
 	-DCMAKE_BUILD_TYPE=Debug
 build/user-tsan/build.ninja: sanitize := -DLONGPIN_SANITIZE=thread -DLONGPIN_WERROR=OFF -DCMAKE_BUILD_TYPE=Debug
 # Who only installs it needs none of the tests' libraries, and may have a compiler that warns of more.
-untested = $(if $(filter OFF,$(TESTS)),-DLONGPIN_TESTS=OFF -DLONGPIN_WERROR=OFF)
-build/%/build.ninja: Makefile | deps # which has the version
+options = -DLONGPIN_VERSION=$(VERSION) -DLONGPIN_TESTS=$(TESTS) -DLONGPIN_WERROR=$(TESTS) -DCMAKE_INSTALL_PREFIX=$(PREFIX)
+.PHONY: force
+build/options: force
+	mkdir -p build
+	echo '$(options)' | cmp -s - $@ || echo '$(options)' >$@
+build/%/build.ninja: build/options | deps
 	echo "  CMAKE   $(@D)"
-	cmake -S userlib -B $(@D) -G Ninja -DLONGPIN_VERSION=$(VERSION) $(sanitize) $(untested) --log-level=WARNING $(if $(filter 1,$(V)),,>/dev/null)
+	cmake -S userlib -B $(@D) -G Ninja $(options) $(sanitize) --log-level=WARNING $(if $(filter 1,$(V)),,>/dev/null)
 
 .PHONY: install
 install: user ## install the library and pinpin under PREFIX (DESTDIR is honoured)
@@ -119,11 +123,11 @@ install: user ## install the library and pinpin under PREFIX (DESTDIR is honoure
 .PHONY: uninstall
 uninstall: ## remove what the last install put there
 	xargs -I{} rm -f $(DESTDIR){} <build/user/install_manifest.txt
+	sed -n 's,/longpin/[^/]*$$,/longpin,p' build/user/install_manifest.txt | sort -u | xargs -I{} rmdir $(DESTDIR){}
 
 # ---- Debian packages
 
 deb = build/deb
-kinds = -b
 
 .PHONY: deps-packages
 deps-packages:
@@ -137,7 +141,7 @@ deb: deps-packages ## Debian packages of the module (DKMS), the library and pinp
 	tar -c --exclude=./build --exclude=./.git . | tar -x -C $(deb)/longpin-$(VERSION)
 	debian/make-changelog $(VERSION) >$(deb)/longpin-$(VERSION)/debian/changelog
 	echo "  DEB     longpin $(VERSION)"
-	cd $(deb)/longpin-$(VERSION) && dpkg-buildpackage -us -uc $(kinds) >../build.log 2>&1 || { tail -n 40 ../build.log; exit 1; }
+	cd $(deb)/longpin-$(VERSION) && dpkg-buildpackage -us -uc -b >../build.log 2>&1 || { tail -n 40 ../build.log; exit 1; }
 	rm -rf $(deb)/longpin-$(VERSION)
 	lintian --fail-on error --suppress-tags initial-upload-closes-no-bugs $(deb)/*.changes
 	ls $(deb)/*.deb
@@ -147,11 +151,11 @@ debian = qemu/run --timeout 5400 --disk "$$(<build/debian)/disk" --nvdimm none -
 	--add tests/docs/commands:/longpin/commands --add tests/packages:/longpin/packages
 mok_password = longpin-12
 
-# The newer ones are of the module alone: it is what has to be built, loaded and unloaded.
 .PHONY: test-packages
-test-packages: deb $(kernel) ## install the packages in a fresh Debian, use, upgrade and remove them; and with Secure Boot
+test-packages: deb build/kernel/6.1/release ## install the packages in a fresh Debian, use, upgrade and remove them; and with Secure Boot
 	rm -rf build/results
-	$(MAKE) deb VERSION=$(VERSION).1 deb=build/deb-newer kinds=-A >/dev/null
+	$(MAKE) deb VERSION=$(VERSION).1 deb=build/deb-newer >/dev/null
+	tests/part package-contents tests/packages/contents $(VERSION) build/deb
 	tests/packages/image build/deb/*.deb >build/debian
 	tests/part installation $(debian) --name installation -- bash /longpin/packages/installation
 	tests/part secure-boot tests/packages/enroll $(mok_password) build/run/secure-boot/console \
@@ -187,6 +191,8 @@ release: ## check that all is in order for a release of VERSION, run all tests, 
 
 # ---- the guest
 
+examples = hold-buffer cache-registrations userspace-driver
+add_examples = $(foreach example,$(examples),--add build/user/example-$(example):/longpin/bin/example-$(example))
 guest = qemu/run --kernel $(KERNEL) --module build/driver/$(KERNEL)/longpin.ko \
 	--add build/user/pinpin/pinpin:/longpin/bin/pinpin
 
@@ -196,7 +202,7 @@ demo: all ## boot a guest and walk through what longpin does
 
 .PHONY: shell
 shell: all ## boot a guest with a shell on this terminal
-	$(guest) --name shell --nvdimm test --interactive
+	$(guest) $(add_examples) --name shell --nvdimm test --interactive
 
 .PHONY: test
 test: all user-asan user-tsan ## all tests; FILTER=... chooses among those in the guest
@@ -205,14 +211,14 @@ test: all user-asan user-tsan ## all tests; FILTER=... chooses among those in th
 	tests/part unit build/user-asan/tests/longpin-unit-tests
 # gcc 12's TSan gives up (unexpected memory mapping) where the kernel randomizes more than 28 bits of an address.
 	tests/part unit-tsan setarch -R build/user-tsan/tests/longpin-thread-tests
-	tests/part consumers tests/consumers/run $(VERSION)
+	tests/part consumers tests/consumers/run $(VERSION) build/kernel/$(KERNEL)/headers
 	tests/part completions tests/completions/run
 	tests/part abi tests/abi/run
 	$(MAKE) test-docs
 	$(MAKE) test-guest
 	tests/summary
 
-guest_tests = --timeout 1800 --add tests/guest/run:/longpin/run-tests --add tests/guest/peers:/longpin/peers \
+guest_tests = --timeout 3000 --add tests/guest/run:/longpin/run-tests --add tests/guest/peers:/longpin/peers \
 	--add uapi/netlink/longpin.yaml:/longpin/longpin.yaml \
 	$(foreach program,guest-tests caller-32 caller-64,--add build/user/tests/longpin-$(program):/longpin/bin/longpin-$(program))
 
@@ -385,6 +391,8 @@ readme: parity bench ## put the tables of make parity, and those and the chart o
 	$(call fill,parity,build/parity-$(KERNEL).md)
 	$(call fill,bench,build/bench-pin-$(KERNEL).md)
 	$(call fill,large,build/run/bench-large-$(KERNEL)/output.log)
+	$(call fill,truncate,build/run/bench-truncate-$(KERNEL)/output.log)
+	$(call fill,dump,build/run/bench-dump-$(KERNEL)/output.log)
 	sed '1a <!-- SPDX-License-Identifier: MIT -->' build/bench-$(KERNEL).svg >tests/bench/chart.svg
 
 # $(call fill,MARK,FILE): FILE between MARK's comments
@@ -395,11 +403,10 @@ fill = sed -i -e '/^<!-- $(1) -->/,/^<!-- \/$(1) -->/{//!d}' -e '/^<!-- $(1) -->
 # The pages whose commands are run in a guest, one after the other, as their reader runs them in that of make shell. What the
 # README, the manual and --help show of pinpin is run after them.
 played = docs/tutorial.md $(addprefix docs/how-to/,limits.md containers.md prometheus.md programs.md)
-examples = hold-buffer cache-registrations userspace-driver
+play_demo = $(guest) --name demo --nvdimm demo -- demo >/dev/null || { cat build/run/demo/output.log; exit 1; }
 play_docs = $(guest) --name docs --add tests/docs/play:/longpin/bin/play \
 	$(foreach page,$(played),--add $(page):/longpin/$(page)) \
-	$(foreach example,$(examples),--add build/user/example-$(example):/longpin/bin/example-$(example)) \
-	--add tests/docs/examples:/longpin/bin/examples --add README.md:/longpin/README.md --add userlib/man:/longpin/man \
+	$(add_examples) --add tests/docs/examples:/longpin/bin/examples --add README.md:/longpin/README.md --add userlib/man:/longpin/man \
 	-- sh -c 'pmem-setup all >/dev/null && modprobe longpin && play $(addprefix /longpin/,$(played)) && \
 		examples /longpin/README.md /longpin/man/*.scd' >/dev/null || \
 	{ cat build/run/docs/output.log; exit 1; }
@@ -411,12 +418,15 @@ test-docs: all
 .PHONY: check-docs
 check-docs: all
 	$(play_docs)
-	tests/docs/run build/run/docs/output.log $(played)
+	$(play_demo)
+	tests/docs/run build/run/demo/output.log build/run/docs/output.log README.md $(played)
+	tests/docs/shell $(MAKE) shell
 
 .PHONY: docs
-docs: all ## run what the pages of docs/ tell to run, and put what it prints into them
+docs: all ## run the demo and what the pages of docs/ tell to run, and put what they print into README.md and the pages
 	$(play_docs)
-	tests/docs/run --record build/run/docs/output.log $(played)
+	$(play_demo)
+	tests/docs/run --record build/run/demo/output.log build/run/docs/output.log README.md $(played)
 
 # Git keeps them, as the pages show them: whoever reads them needs no graphviz.
 .PHONY: pictures
