@@ -80,7 +80,8 @@ constexpr std::array commands{
             "In the OpenMetrics format; --textfile writes the one of Prometheus, for the\n"
             "node exporter. With --json, an object of the same numbers. Those by user and by\n"
             "kind, and those of orphans and of the age, are about all users for root only.\n"
-            "Example: pinpin metrics --textfile /var/lib/node_exporter/longpin.prom",
+            "Example:\n"
+            "  pinpin metrics --textfile /var/lib/prometheus/node-exporter/longpin.prom",
             false, declare_metrics, false},
     command{"system", "Show who has pinned or locked memory, by longpin or otherwise",
             "VmPin and VmLck are as in /proc/PID/status; OTHER is what of VmPin is not by\n"
