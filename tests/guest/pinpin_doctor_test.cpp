@@ -148,7 +148,8 @@ TEST_CASE("pinpin doctor tells an ordinary user who may open the device", "[devd
     CHECK(found.code == 1);
     CHECK(found.state_of("device") == "problem");
     CHECK_THAT(found.sentence_of("device"), Contains("you (user) may not open /dev/longpin"));
-    CHECK_THAT(found.mend_of("device"), Contains("61-longpin-dma.rules") && Contains("aG dma user"));
+    CHECK_THAT(found.mend_of("device"),
+               Contains("61-longpin-dma.rules") && Contains("aG dma user"));
     CHECK_THAT(found.sentence_of("netlink"), Contains("of the user user alone"));
     CHECK_THAT(found.sentence_of("RLIMIT_MEMLOCK"), Contains("only the device tells"));
     CHECK_THAT(found.sentence_of(backing("xfs_dax")), Contains("not tried"));
