@@ -196,9 +196,11 @@ add_examples = $(foreach example,$(examples),--add build/user/example-$(example)
 guest = qemu/run --kernel $(KERNEL) --module build/driver/$(KERNEL)/longpin.ko \
 	--add build/user/pinpin/pinpin:/longpin/bin/pinpin
 
+run_demo = $(guest) --name demo --nvdimm demo -- demo
+
 .PHONY: demo
 demo: all ## boot a guest and walk through what longpin does
-	$(guest) --name demo --nvdimm demo -- demo
+	$(run_demo)
 
 .PHONY: shell
 shell: all ## boot a guest with a shell on this terminal
@@ -403,7 +405,7 @@ fill = sed -i -e '/^<!-- $(1) -->/,/^<!-- \/$(1) -->/{//!d}' -e '/^<!-- $(1) -->
 # The pages whose commands are run in a guest, one after the other, as their reader runs them in that of make shell. What the
 # README, the manual and --help show of pinpin is run after them.
 played = docs/tutorial.md $(addprefix docs/how-to/,limits.md containers.md prometheus.md programs.md)
-play_demo = $(guest) --name demo --nvdimm demo -- demo >/dev/null || { cat build/run/demo/output.log; exit 1; }
+play_demo = $(run_demo) >/dev/null || { cat build/run/demo/output.log; exit 1; }
 play_docs = $(guest) --name docs --add tests/docs/play:/longpin/bin/play \
 	$(foreach page,$(played),--add $(page):/longpin/$(page)) \
 	$(add_examples) --add tests/docs/examples:/longpin/bin/examples --add README.md:/longpin/README.md --add userlib/man:/longpin/man \
