@@ -226,19 +226,20 @@ static inline void longpin_mark_dirty(struct page *first, unsigned long nr)
 }
 
 /*
- * Pin one page of the current process that get_user_pages' fast variant doesn't take. The mmap lock
- * is held, and is still held on return. Returns 1, or an errno.
+ * Take a plain reference on one page of the current process that get_user_pages' fast variant doesn't
+ * take. The mmap lock is held, and is still held on return. Returns 1, or an errno.
+ *
+ * Not a pin (FOLL_PIN) on purpose: where files share a block of fs-DAX, its page looks anonymous,
+ * and a pin for reading asks for it to be unshared first. That does nothing, and is tried for ever.
  */
 static inline long longpin_gup_one(unsigned long addr, unsigned int gup_flags, struct page **page)
 {
-#if defined(LONGPIN_HAVE_PIN_USER_PAGES_VMAS)
-	return pin_user_pages(addr, 1, gup_flags, page, NULL);
-#elif defined(LONGPIN_HAVE_PIN_USER_PAGES)
-	return pin_user_pages(addr, 1, gup_flags, page);
-#elif defined(LONGPIN_HAVE_INTERVAL_NOTIFIER)
-	return get_user_pages(addr, 1, gup_flags, page, NULL); /* 5.5 */
-#else
+#if !defined(LONGPIN_HAVE_INTERVAL_NOTIFIER)
 	return -EOPNOTSUPP; /* there are no leases here, and so no need */
+#elif defined(LONGPIN_HAVE_GET_USER_PAGES_VMAS)
+	return get_user_pages(addr, 1, gup_flags, page, NULL);
+#else
+	return get_user_pages(addr, 1, gup_flags, page);
 #endif
 }
 

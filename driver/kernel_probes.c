@@ -78,10 +78,8 @@ int probe(struct mm_struct *mm, struct page **pages)
 	/* Without that, as in RHEL 8.3 and 8.5, notifiers aren't told of what kind an event is. */
 	return mmu_notifier_range_blockable((struct mmu_notifier_range *)pages) &&
 	       mmu_interval_read_begin(NULL);
-#elif defined(PROBE_PIN_USER_PAGES_VMAS)	  /* 5.6 to 6.4 */
-	return pin_user_pages(0, 1, FOLL_WRITE, pages, NULL);
-#elif defined(PROBE_PIN_USER_PAGES)		  /* 6.5 */
-	return pin_user_pages(0, 1, FOLL_WRITE, pages);
+#elif defined(PROBE_GET_USER_PAGES_VMAS)	  /* until 6.4 */
+	return get_user_pages(0, 1, FOLL_WRITE, pages, NULL);
 #elif defined(PROBE_PGMAP_REF_EMBEDDED)		  /* 5.17 */
 	percpu_ref_get(&((struct dev_pagemap *)pages)->ref);
 	return 0;

@@ -114,10 +114,10 @@ static bool is_device(const struct longpin_run *run)
 	return !is_gap(run) && is_zone_device_page(pfn_to_page(run->pfn));
 }
 
-/* Do runs hold no reference on the page? */
-static bool is_unreferenced(const struct page *page)
+/* Does a run of a list hold no reference on its pages? */
+static bool is_unreferenced(const struct longpin_run *run)
 {
-	return is_zone_device_page(page) && longpin_is_fs_dax(page);
+	return run->hole || (is_device(run) && longpin_is_fs_dax(pfn_to_page(run->pfn)));
 }
 
 static struct longpin_run_block *prev_block(const struct longpin_runs *runs,
@@ -242,7 +242,8 @@ static bool continues(const struct longpin_run *run, const struct longpin_run *n
 
 	if (is_gap(run) || is_gap(next))
 		return is_gap(run) && is_gap(next);
-	if (end != next->pfn || run->order != next->order || !IS_ALIGNED(end, unit(run)))
+	if (end != next->pfn || run->order != next->order || run->hole != next->hole ||
+	    !IS_ALIGNED(end, unit(run)))
 		return false;
 	return are_alike(pfn_to_page(end - 1), pfn_to_page(end));
 }
@@ -534,7 +535,7 @@ static void drop_references(const struct longpin_run *run, bool dirty, bool may_
 /* Give what a run holds back, but for its reference on a pagemap. */
 static void give_back_run(const struct longpin_run *run, bool dirty, bool may_sleep)
 {
-	if (!is_unreferenced(pfn_to_page(run->pfn)))
+	if (!is_unreferenced(run))
 		drop_references(run, dirty, may_sleep);
 }
 
@@ -548,8 +549,10 @@ void longpin_give_back(const struct longpin_taken *taken)
 {
 	unsigned int i;
 
-	for (i = 0; i < taken->nr; i++)
-		drop_references(&taken->runs[i], false, false);
+	for (i = 0; i < taken->nr; i++) {
+		if (!taken->runs[i].hole)
+			drop_references(&taken->runs[i], false, false);
+	}
 }
 
 /* The first of what is to be filled in is in the list, and no longer a part of the gap. */
@@ -646,7 +649,7 @@ int longpin_runs_fill(struct longpin_runs *runs, struct longpin_run_cursor *curs
 		stale(runs, cursor, end);
 
 out_give_back:
-	if (is_unreferenced(pfn_to_page(taken->runs[0].pfn)))
+	if (is_unreferenced(&taken->runs[0]))
 		longpin_give_back(taken);
 	else if (rest.nr)
 		longpin_give_back(&rest);
@@ -663,6 +666,7 @@ static void make_gap(struct longpin_runs *runs, struct longpin_run_cursor *curso
 		put_dev_pagemap(longpin_page_pgmap(pfn_to_page(run->pfn)));
 	run->pfn = LONGPIN_GAP;
 	run->order = 0;
+	run->hole = 0;
 	runs->runs--;
 	changed(runs, cursor);
 

@@ -13,11 +13,15 @@ struct page;
 /* Bits for the order of a unit: up to 2^31 pages. */
 #define LONGPIN_ORDER_BITS 5
 
+/* Bits of struct longpin_run besides the number of pages. */
+#define LONGPIN_RUN_BITS (LONGPIN_ORDER_BITS + 1)
+
 /**
  * struct longpin_run - physically contiguous pages, all held, or a gap where none are
  * @pfn: the first page, or LONGPIN_GAP
  * @pages: how many
  * @order: of the units that hold them
+ * @hole: zero pages, which are mapped for reading where a file on fs-DAX has a hole
  *
  * One reference holds a unit: 2^order pages, aligned in physical memory, which the mapping has
  * as one. It is on the first page that the run has of the unit; the first and the last unit of a
@@ -32,11 +36,15 @@ struct page;
  *                 pagemap, which keeps the device from being unbound
  *   fs-DAX        the reference on the pagemap alone: the pin is a lease, and is told before
  *                 a page goes (see lease.c)
+ *
+ * A hole is held by nothing: the kernel never frees the zero page, and a huge zero page not before the
+ * process has ended, which revokes the lease.
  */
 struct longpin_run {
 	unsigned long pfn;
-	unsigned long pages : BITS_PER_LONG - LONGPIN_ORDER_BITS;
+	unsigned long pages : BITS_PER_LONG - LONGPIN_RUN_BITS;
 	unsigned long order : LONGPIN_ORDER_BITS;
+	unsigned long hole : 1;
 };
 
 /**

@@ -321,6 +321,28 @@ static bool hold_pagemap(struct taking *taking, const struct page *page)
 }
 
 /*
+ * What is mapped at taking->addr and was taken, but isn't the device's: the zero page, where a file on
+ * fs-DAX has a hole. No reference is kept on it: the more of the hole is leased, the more there would be, and
+ * they would overflow. Returns how many pages.
+ */
+static long take_zero_pages(struct taking *taking, unsigned long nr, long got,
+			    struct longpin_taken *taken)
+{
+	struct page **pages = taking->pages;
+	long zero = 0, i;
+
+	while (zero < got && !is_zone_device_page(pages[zero]))
+		zero++;
+	longpin_sort_pages(pages, zero, taken);
+	grow(taking, nr, taken);
+	for (i = 0; i < taken->nr; i++)
+		taken->runs[i].hole = 1;
+	for (i = 0; i < got; i++)
+		put_page(pages[i]);
+	return taken->pages;
+}
+
+/*
  * Take references on the pages present at taking->addr that belong to one pagemap, which is
  * taking->pgmap then. Returns how many pages, 0 when none is present, or -ENODEV.
  */
@@ -333,19 +355,15 @@ static long take_present_dax(struct taking *taking, unsigned long nr, unsigned l
 	longpin_pagemap_read_lock();
 	got = longpin_gup_present(taking->addr, chunk, for_writing(taking), pages);
 	if (got && !is_zone_device_page(pages[0])) {
-		/* Where a file on fs-DAX has a large hole it is the huge zero page. */
-		for (i = 0; i < got; i++)
-			put_page(pages[i]);
-		got = 0;
+		longpin_pagemap_read_unlock();
+		return take_zero_pages(taking, nr, got, taken);
 	}
-	if (got) {
-		if (hold_pagemap(taking, pages[0])) {
-			while (good < got && longpin_page_pgmap(pages[good]) == taking->pgmap)
-				good++;
-		}
-		for (i = good; i < got; i++)
-			put_page(pages[i]);
+	if (got && hold_pagemap(taking, pages[0])) {
+		while (good < got && longpin_page_pgmap(pages[good]) == taking->pgmap)
+			good++;
 	}
+	for (i = good; i < got; i++)
+		put_page(pages[i]);
 	longpin_pagemap_read_unlock();
 	if (!good)
 		return got ? -ENODEV : 0;
@@ -360,8 +378,8 @@ static bool is_dax(const struct taking *taking)
 }
 
 /*
- * A page that is there, but not one of the device's: where a file on fs-DAX has a hole, the zero
- * page is mapped for reading. Returns 1, or 0 if there is something else by now.
+ * A page that is there, and that get_user_pages' fast variant doesn't take: a zero page of single size.
+ * Returns 1, or 0 if there is something else by now.
  */
 static long take_hole(struct taking *taking, struct longpin_taken *taken)
 {
@@ -370,11 +388,10 @@ static long take_hole(struct taking *taking, struct longpin_taken *taken)
 	if (got <= 0)
 		return 0;
 	if (is_zone_device_page(taking->pages[0])) {
-		give_back_pins(taking->pages, got);
+		put_page(taking->pages[0]);
 		return 0;
 	}
-	longpin_sort_pages(taking->pages, got, taken);
-	return got;
+	return take_zero_pages(taking, 1, 1, taken);
 }
 
 /* As gup_longterm() */
