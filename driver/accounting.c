@@ -253,7 +253,7 @@ void longpin_uncharge_to(struct longpin_charge *charge, unsigned long pages)
 {
 	unsigned long excess = charge->pages - pages;
 
-	if (!excess)
+	if (!excess || WARN_ON_ONCE(pages > charge->pages))
 		return;
 	longpin_mm_pinned_add(charge->mm, -(long)excess);
 	atomic_long_sub(excess, &all_pages);

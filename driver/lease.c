@@ -191,23 +191,27 @@ static bool invalidate(struct mmu_interval_notifier *notifier,
 	unsigned long base = notifier->interval_tree.start;
 	bool may_sleep = mmu_notifier_range_blockable(event);
 	struct pinned_range *range = lease->range;
-	unsigned long first, end = range->runs.total;
-	u32 cause = cause_of(event);
+	struct longpin_revoke what = {
+		.part.end = range->runs.total,
+		.cause = cause_of(event),
+		.may_sleep = may_sleep,
+	};
 
-	if (!cause)
-		return true;
-	first = event->start > base ? (event->start - base) >> PAGE_SHIFT : 0;
-	if (event->end - 1 < notifier->interval_tree.last)
-		end = ((event->end - 1 - base) >> PAGE_SHIFT) + 1;
-
+	/* Also where nothing is revoked: the interface asks for it. */
 	spin_lock(&range->lock);
 	mmu_interval_set_seq(notifier, seq);
 	spin_unlock(&range->lock);
 
-	if (lease->grace_ms && cause == LONGPIN_CAUSE_INVALIDATE && may_sleep)
-		give_grace(lease, first, end);
-	pinned_range_revoke(range, first, end, cause, may_sleep);
-	return true;
+	if (!what.cause)
+		return true;
+	if (event->start > base)
+		what.part.first = (event->start - base) >> PAGE_SHIFT;
+	if (event->end - 1 < notifier->interval_tree.last)
+		what.part.end = ((event->end - 1 - base) >> PAGE_SHIFT) + 1;
+	if (lease->grace_ms && what.cause == LONGPIN_CAUSE_INVALIDATE && may_sleep)
+		give_grace(lease, what.part.first, what.part.end);
+	/* Where not: what is too much in one go is gone on with when the kernel tries again. */
+	return pinned_range_revoke(range, &what);
 }
 
 static const struct mmu_interval_notifier_ops notifier_ops = {

@@ -236,6 +236,11 @@ static int ioctl_extents(struct longpin_context *context, struct longpin_call *c
 	return err ? err : answer(call);
 }
 
+static int answer_repin(const void *call)
+{
+	return answer(call);
+}
+
 static int ioctl_repin(struct longpin_context *context, struct longpin_call *call)
 {
 	struct longpin_repin *repin = &call->args.repin;
@@ -247,19 +252,29 @@ static int ioctl_repin(struct longpin_context *context, struct longpin_call *cal
 		return -EINVAL;
 	repin->out_repinned = 0;
 	repin->out_pages = 0;
+	repin->out_reason = LONGPIN_REASON_NONE;
+	repin->out_bad_addr = 0;
+	repin->out_limit = 0;
+	repin->out_used = 0;
+	repin->out_asked = 0;
 	range = longpin_table_get(&context->pins, repin->handle);
 	if (!range)
 		return -ENOENT;
-	err = pinned_range_repin(range, repin, &why);
+	err = pinned_range_repin(range, repin, &why, answer_repin, call);
 	pinned_range_put(range);
+	if (!err)
+		return 0;
 
+	repin->out_repinned = 0;
+	repin->out_pages = 0;
 	repin->out_reason = why.reason;
 	repin->out_bad_addr = why.bad_addr;
 	repin->out_limit = why.limit;
 	repin->out_used = why.used;
 	repin->out_asked = why.asked;
-	/* The pages that it has again are held, even if that can't be delivered. */
-	return answer(call) && !err ? -EFAULT : err;
+	/* The errno stands even if its explanation can't be delivered. */
+	answer(call);
+	return err;
 }
 
 static int ioctl_let_go(struct longpin_context *context, struct longpin_call *call)
@@ -271,12 +286,18 @@ static int ioctl_let_go(struct longpin_context *context, struct longpin_call *ca
 	if (let_go->flags || let_go->__reserved)
 		return -EINVAL;
 	let_go->out_pages = 0;
+	/* What is given back can't be had again, so it has to be possible to answer. */
+	err = answer(call);
+	if (err)
+		return err;
 	range = longpin_table_get(&context->pins, let_go->handle);
 	if (!range)
 		return -ENOENT;
 	err = pinned_range_let_go(range, let_go);
 	pinned_range_put(range);
-	return err ? err : answer(call);
+	if (!err)
+		answer(call);
+	return err;
 }
 
 /**

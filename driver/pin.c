@@ -22,13 +22,16 @@
 #include "statistics.h"
 #include "take_pages.h"
 
+/* How often REPIN answers when pages are lost before its answer is delivered. */
+#define ANSWERS_MAX 16
+
 static void set_footprint(struct pinned_range *range)
 {
 	struct longpin_footprint *footprint = &range->footprint;
 	const struct longpin_file *file = range->file;
 
-	footprint->pages = range->runs.pages;
-	footprint->runs = range->runs.runs;
+	footprint->pages = range->runs.pages - range->runs.hidden_pages;
+	footprint->runs = range->runs.runs - range->runs.hidden_runs;
 	footprint->bookkeeping = sizeof(*range) + range->runs.bytes;
 	if (range->lease)
 		footprint->bookkeeping += sizeof(*range->lease);
@@ -56,7 +59,7 @@ void pinned_range_changed(struct pinned_range *range)
 		return;
 	set_footprint(range);
 	if (!range->filling)
-		longpin_uncharge_to(&range->charge, range->runs.pages);
+		longpin_uncharge_to(&range->charge, range->runs.pages + range->detached);
 	if (range->announced)
 		recount(range);
 }
@@ -120,6 +123,7 @@ struct pinned_range *pinned_range_create(struct longpin_context *context, u32 ha
 	range->length = request->length;
 	range->cookie = request->cookie;
 	range->filling = true;
+	range->filled.end = pages;
 	longpin_process_note(&range->maker);
 
 	err = longpin_check_range(addr, last, request->flags, &first, &range->file, why);
@@ -176,9 +180,32 @@ void pinned_range_put(struct pinned_range *range)
 	kref_put(&range->ref, pinned_range_free);
 }
 
+/* Report what was revoked before anything was reported: the holder thinks that it has all pages. */
+static void report_gaps(struct pinned_range *range)
+{
+	unsigned long end = range->runs.total, pages, first;
+	struct longpin_run_cursor cursor = {};
+	bool more;
+
+	do {
+		spin_lock(&range->lock);
+		more = longpin_runs_find_gap(&range->runs, &cursor, end, &pages);
+		first = cursor.at;
+		if (pages) {
+			longpin_tell_revoked(range, first, first + pages, LONGPIN_CAUSE_INVALIDATE);
+			longpin_runs_advance(&range->runs, &cursor, pages);
+		}
+		spin_unlock(&range->lock);
+		if (pages)
+			longpin_note_revoked(range, first, first + pages, pages,
+					     LONGPIN_CAUSE_INVALIDATE);
+		cond_resched();
+	} while (more || pages);
+}
+
 /**
- * pinned_range_announce - tell others of a pin that was made, and from then on what happens to it
- * @range: the pin, not yet published: so nothing else is told of it before this
+ * pinned_range_announce - report a pin that was made, and from then on what happens to it
+ * @range: the pin, not yet published: so nothing else is reported of it before this
  * @ns: what it took
  */
 void pinned_range_announce(struct pinned_range *range, u64 ns)
@@ -197,12 +224,9 @@ void pinned_range_announce(struct pinned_range *range, u64 ns)
 	range->announced = true;
 	recount(range);
 	whole = range->runs.pages == range->runs.total;
-	/* Its holder thinks that it has them all. */
-	if (!whole)
-		longpin_tell_revoked(range, 0, range->runs.total, LONGPIN_CAUSE_INVALIDATE);
 	spin_unlock(&range->lock);
 	if (!whole)
-		longpin_note_revoked(range, 0, range->runs.total, 0, LONGPIN_CAUSE_INVALIDATE);
+		report_gaps(range);
 }
 
 /* Nothing is written through a pin that isn't made yet. */
@@ -219,13 +243,18 @@ static bool may_be_dirty(const struct pinned_range *range)
  */
 void pinned_range_release(struct pinned_range *range)
 {
+	struct longpin_revoke all = {
+		.part.end = range->runs.total,
+		.may_sleep = true,
+	};
+
 	spin_lock(&range->lock);
 	range->released = true;
 	spin_unlock(&range->lock);
 
 	if (range->lease) {
-		/* Under the lock, so that one who is told of an invalidation meanwhile waits. */
-		pinned_range_revoke(range, 0, range->runs.total, 0, true);
+		/* As a revocation, under the lock: the notifier may report an invalidation meanwhile. */
+		pinned_range_revoke(range, &all);
 		longpin_lease_end(range->lease);
 	} else {
 		longpin_runs_release(&range->runs, may_be_dirty(range));
@@ -309,55 +338,85 @@ u64 pinned_range_offset(const struct pinned_range *range, unsigned long page)
 	return min(offset, range->length);
 }
 
+/* Where no others may run in between, references that are dropped before the caller has to try again. */
+#define ATOMIC_REFERENCES 65536UL
+
+/* Note what was just taken out of a pin's list, and report it to the holder. */
+static void note_detached(struct pinned_range *range, const struct longpin_revoked *revoked,
+			  u32 cause)
+{
+	lockdep_assert_held(&range->lock);
+
+	range->detached += revoked->pages + revoked->hidden;
+	if (revoked->hidden || (revoked->pages && revoked->first < range->filled.end &&
+				revoked->last >= range->filled.first))
+		range->lost = true;
+	pinned_range_changed(range);
+	if (revoked->pages && cause && range->announced)
+		longpin_tell_revoked(range, revoked->first, revoked->last + 1, cause);
+}
+
+/* What was taken out is given back. */
+static void note_given_back(struct pinned_range *range, unsigned long pages)
+{
+	spin_lock(&range->lock);
+	range->detached -= pages;
+	pinned_range_changed(range);
+	spin_unlock(&range->lock);
+}
+
 /**
  * pinned_range_revoke - give back a part of a leased pin
  * @range: the pin
- * @first: first page
- * @end: page behind the last
- * @cause: LONGPIN_CAUSE_* to tell, if others know of the pin; 0 not to
- * @may_sleep: between two chunks
+ * @what: what of it; its @pages is set
  *
- * The holder is told under the lock, and so before anybody else finds that the pages are gone.
- * Of a unit (see struct longpin_run) all goes; but if the holder lets go of a part, all stays.
+ * The holder is notified under the lock, and so before anybody else finds that the pages are gone.
+ * Then they are given back without the lock, and only after that no longer charged.
  *
- * Return: pages that were given back. Those of the part that others are just giving back are gone
- * too then.
+ * Return: true; false if there may be more, and it is too much without others running in between.
+ * Pages of the part that others are just giving back may still have their references.
  */
-unsigned long pinned_range_revoke(struct pinned_range *range, unsigned long first,
-				  unsigned long end, u32 cause, bool may_sleep)
+bool pinned_range_revoke(struct pinned_range *range, struct longpin_revoke *what)
 {
-	struct longpin_revoked revoked = { .next.at = first };
-	unsigned long from = ULONG_MAX, to = 0, pages = 0;
-	bool inner = cause == LONGPIN_CAUSE_LET_GO, dirty = may_be_dirty(range);
-	bool more, announced;
+	const struct longpin_part *part = &what->part;
+	struct longpin_revoked revoked = { .next.at = part->first };
+	unsigned long from = ULONG_MAX, to = 0, references = 0;
+	bool more, announced, dirty = may_be_dirty(range);
+	u32 cause = what->cause;
 
+	what->pages = 0;
 	do {
-		spin_lock(&range->lock);
+		revoked.nr = 0;
 		revoked.pages = 0;
-		more = longpin_runs_revoke(&range->runs, end, inner, dirty, &revoked);
+		revoked.hidden = 0;
+		spin_lock(&range->lock);
+		more = longpin_runs_revoke(&range->runs, part->end, what->mode, &revoked);
 		announced = range->announced;
 		if (revoked.pages) {
-			pinned_range_changed(range);
 			from = min(from, revoked.first);
 			to = max(to, revoked.last + 1);
-			pages += revoked.pages;
+			what->pages += revoked.pages;
 			/* The rest of a unit, or what there was no memory to leave. */
-			if (from < first || to > end)
+			if (cause && (from < part->first || to > part->end))
 				cause = LONGPIN_CAUSE_INVALIDATE;
-			if (cause && announced)
-				longpin_tell_revoked(range, revoked.first, revoked.last + 1, cause);
 		}
+		if (revoked.nr)
+			note_detached(range, &revoked, cause);
 		spin_unlock(&range->lock);
-		if (may_sleep)
-			cond_resched();
-	} while (more);
 
-	if (pages) {
+		references += longpin_give_back_revoked(&revoked, dirty, what->may_sleep);
+		if (revoked.nr)
+			note_given_back(range, revoked.pages + revoked.hidden);
+		if (what->may_sleep)
+			cond_resched();
+	} while (more && (what->may_sleep || references < ATOMIC_REFERENCES));
+
+	if (what->pages) {
 		wake_up_all(&range->lease->let_go);
 		if (cause && announced)
-			longpin_note_revoked(range, from, to, pages, cause);
+			longpin_note_revoked(range, from, to, what->pages, cause);
 	}
-	return pages;
+	return !more;
 }
 
 /**
@@ -513,15 +572,13 @@ int pinned_range_copy(struct pinned_range *range, const struct longpin_copy *cop
 }
 
 /*
- * Up to @room extents from @offset on, which is moved on. Returns how many; fewer than @room at the
- * end of the pin only.
+ * Up to @room extents from the cursor on, which is moved on, and so is @offset, its place in bytes.
+ * Returns how many; fewer than @room at the end of the pin only.
  */
-static unsigned int collect_extents(struct pinned_range *range, struct longpin_extent *extents,
-				    unsigned int room, u64 *offset, bool show_phys)
+static unsigned int collect_extents(struct pinned_range *range, struct longpin_run_cursor *cursor,
+				    struct longpin_extent *extents, unsigned int room, u64 *offset,
+				    bool show_phys)
 {
-	struct longpin_run_cursor cursor = {
-		.at = (offset_in_page(range->addr) + *offset) >> PAGE_SHIFT,
-	};
 	unsigned long pfn, pages;
 	unsigned int n = 0;
 	u64 end;
@@ -529,10 +586,10 @@ static unsigned int collect_extents(struct pinned_range *range, struct longpin_e
 	lockdep_assert_held(&range->lock);
 
 	while (n < room && *offset < range->length) {
-		pages = longpin_runs_here(&range->runs, &cursor, &pfn);
+		pages = longpin_runs_here(&range->runs, cursor, &pfn);
 		if (WARN_ON_ONCE(!pages)) /* runs and gaps cover the whole range */
 			break;
-		end = pinned_range_offset(range, cursor.at + pages);
+		end = pinned_range_offset(range, cursor->at + pages);
 		if (pfn != LONGPIN_GAP) {
 			extents[n].offset = *offset;
 			extents[n].length = end - *offset;
@@ -543,7 +600,7 @@ static unsigned int collect_extents(struct pinned_range *range, struct longpin_e
 			n++;
 		}
 		*offset = end;
-		longpin_runs_advance(&range->runs, &cursor, pages);
+		longpin_runs_advance(&range->runs, cursor, pages);
 	}
 	return n;
 }
@@ -563,6 +620,9 @@ int pinned_range_extents(struct pinned_range *range, struct longpin_extents *ext
 	struct longpin_extent __user *to = u64_to_user_ptr(extents->buffer);
 	bool show_phys = longpin_capable(CAP_SYS_ADMIN);
 	u64 offset = extents->offset;
+	struct longpin_run_cursor cursor = {
+		.at = (offset_in_page(range->addr) + offset) >> PAGE_SHIFT,
+	};
 	struct longpin_extent *batch;
 	unsigned int n = 1, room;
 	int err = 0;
@@ -583,7 +643,7 @@ int pinned_range_extents(struct pinned_range *range, struct longpin_extents *ext
 		if (range->released)
 			err = -ENOENT;
 		else
-			n = collect_extents(range, batch, room, &offset, show_phys);
+			n = collect_extents(range, &cursor, batch, room, &offset, show_phys);
 		spin_unlock(&range->lock);
 		if (err)
 			break;
@@ -599,98 +659,9 @@ int pinned_range_extents(struct pinned_range *range, struct longpin_extents *ext
 	return err;
 }
 
-/**
- * struct page_span - consecutive pages of a pin
- * @first: first page
- * @end: page behind the last
- */
-struct page_span {
-	unsigned long first;
-	unsigned long end;
-};
-
-/* The gaps in a part; those that have room in @gaps are put there. Returns how many there are. */
-static unsigned long list_gaps(struct pinned_range *range, const struct page_span *part,
-			       struct page_span *gaps, unsigned long room)
-{
-	struct longpin_run_cursor cursor = { .at = part->first };
-	unsigned long pages, n = 0;
-
-	spin_lock(&range->lock);
-	while ((pages = longpin_runs_next(&range->runs, &cursor, true)) && cursor.at < part->end) {
-		if (n < room) {
-			gaps[n].first = cursor.at;
-			gaps[n].end = min(cursor.at + pages, part->end);
-		}
-		n++;
-		longpin_runs_advance(&range->runs, &cursor, pages);
-	}
-	spin_unlock(&range->lock);
-	return n;
-}
-
-/* The gaps in a part, which nobody fills meanwhile; *n is how many. An ERR_PTR without memory. */
-static struct page_span *get_gaps(struct pinned_range *range, const struct page_span *part,
-				  unsigned long *n)
-{
-	unsigned long room = list_gaps(range, part, NULL, 0);
-	struct page_span *gaps;
-
-	for (;;) {
-		gaps = kvmalloc_array(max(room, 1UL), sizeof(*gaps), GFP_KERNEL_ACCOUNT);
-		if (!gaps)
-			return ERR_PTR(-ENOMEM);
-		*n = list_gaps(range, part, gaps, room);
-		if (*n <= room)
-			return gaps;
-		kvfree(gaps); /* more was revoked */
-		room = *n;
-	}
-}
-
-/*
- * Take what is missing in a part; if that fails, give back what was taken. What is lost meanwhile
- * stays charged until the end. Returns pages taken, or an errno.
- */
-static long fill_gaps(struct pinned_range *range, const struct page_span *part,
-		      struct longpin_refusal *why)
-{
-	unsigned long i, n, more, missing = 0;
-	struct page_span *gaps;
-	int err;
-
-	spin_lock(&range->lock);
-	range->filling = true;
-	spin_unlock(&range->lock);
-
-	gaps = get_gaps(range, part, &n);
-	if (IS_ERR(gaps)) {
-		err = PTR_ERR(gaps);
-		goto out_settle;
-	}
-	for (i = 0; i < n; i++)
-		missing += gaps[i].end - gaps[i].first;
-	spin_lock(&range->lock);
-	more = range->runs.pages + missing;
-	more -= min(more, range->charge.pages);
-	spin_unlock(&range->lock);
-	err = more ? longpin_charge_more(&range->charge, more, why) : 0;
-	if (!err && missing)
-		err = longpin_take_pages(range, part->first, part->end, NULL, why);
-	for (i = 0; err && i < n; i++)
-		pinned_range_revoke(range, gaps[i].first, gaps[i].end, 0, true);
-	kvfree(gaps);
-out_settle:
-	spin_lock(&range->lock);
-	range->filling = false;
-	pinned_range_changed(range);
-	spin_unlock(&range->lock);
-	return err ? err : missing;
-}
-
 /* The pages that a part touches; 0 bytes for all up to the end. False if it is not in the range. */
 static bool set_part(const struct pinned_range *range, u64 offset, u64 length,
-		     struct page_span *part)
+		     struct longpin_part *part)
 {
 	u64 start = offset_in_page(range->addr) + offset;
 
@@ -703,20 +674,141 @@ static bool set_part(const struct pinned_range *range, u64 offset, u64 length,
 	return true;
 }
 
+/* Pages that are missing in a part; more if others revoke meanwhile, but never fewer. */
+static unsigned long count_missing(struct pinned_range *range, const struct longpin_part *part)
+{
+	struct longpin_run_cursor cursor = { .at = part->first };
+	unsigned long pages, missing = 0;
+	bool more;
+
+	do {
+		spin_lock(&range->lock);
+		more = longpin_runs_find_gap(&range->runs, &cursor, part->end, &pages);
+		if (pages)
+			longpin_runs_advance(&range->runs, &cursor, pages);
+		spin_unlock(&range->lock);
+		missing += pages;
+		cond_resched();
+	} while (more || pages);
+	return missing;
+}
+
+/*
+ * From here on what is held stays charged, be it revoked or not; and what is filled in is seen by
+ * nobody.
+ */
+static void start_filling(struct pinned_range *range, const struct longpin_part *part)
+{
+	spin_lock(&range->lock);
+	range->filling = true;
+	range->filled = *part;
+	range->filled_kinds = 0;
+	range->lost = false;
+	longpin_runs_hide(&range->runs);
+	spin_unlock(&range->lock);
+}
+
+/* Let all be seen, if @force is set or nothing is missing. Returns whether it is seen. */
+static bool stop_filling(struct pinned_range *range, bool force)
+{
+	bool stop;
+
+	spin_lock(&range->lock);
+	stop = force || !range->lost;
+	if (stop) {
+		range->filling = false;
+		range->filled = (struct longpin_part){};
+		if (range->runs.hidden_pages)
+			range->kinds |= range->filled_kinds;
+		longpin_runs_show(&range->runs);
+		pinned_range_changed(range);
+	}
+	spin_unlock(&range->lock);
+	return stop;
+}
+
+static void set_results(struct pinned_range *range, struct longpin_repin *repin)
+{
+	spin_lock(&range->lock);
+	repin->out_repinned = range->runs.hidden_pages;
+	repin->out_pages = range->runs.pages;
+	spin_unlock(&range->lock);
+}
+
+/*
+ * Take what is missing, and answer, until nothing of it is lost in between. What is missing is counted
+ * once, and charged before anything is taken.
+ */
+static int take_and_answer(struct pinned_range *range, const struct longpin_part *part,
+			   struct longpin_repin *repin, struct longpin_refusal *why,
+			   longpin_answer_fn answer, const void *call)
+{
+	unsigned long missing = count_missing(range, part);
+	unsigned int tries;
+	int err = 0;
+
+	if (missing)
+		err = longpin_charge_more(&range->charge, missing, why);
+	for (tries = 0; !err && tries < ANSWERS_MAX; tries++) {
+		err = longpin_take_pages(range, part->first, part->end, NULL, why);
+		if (err)
+			break;
+		set_results(range, repin);
+		err = answer(call);
+		if (!err && stop_filling(range, false))
+			return 0;
+	}
+	return err ? err : -EAGAIN;
+}
+
+/* Fill the gaps of a part, and answer; or neither. */
+static int fill_gaps(struct pinned_range *range, const struct longpin_part *part,
+		     struct longpin_repin *repin, struct longpin_refusal *why,
+		     longpin_answer_fn answer, const void *call)
+{
+	struct longpin_run_cursor cursor = { .at = part->first };
+	struct longpin_revoke taken = {
+		.part = *part,
+		.mode = LONGPIN_REVOKE_HIDDEN,
+		.may_sleep = true,
+	};
+	bool more;
+	int err;
+
+	start_filling(range, part);
+	err = take_and_answer(range, part, repin, why, answer, call);
+	if (err) {
+		pinned_range_revoke(range, &taken);
+		stop_filling(range, true);
+		return err;
+	}
+	do {
+		spin_lock(&range->lock);
+		more = longpin_runs_unmark(&range->runs, &cursor, part->end);
+		pinned_range_changed(range);
+		spin_unlock(&range->lock);
+		cond_resched();
+	} while (more);
+	return 0;
+}
+
 /**
  * pinned_range_repin - LONGPIN_REPIN
  * @range: the pin
  * @repin: its out_repinned and out_pages are set
  * @why: filled on refusal
+ * @answer: delivers @repin once all is taken, and before anybody sees it: if that fails, nothing is
+ *	taken
+ * @call: given to it
  *
- * Return: 0; -EINVAL, -EOPNOTSUPP, -EPERM, -ENOENT; and as longpin_take_pages().
+ * Return: 0; -EINVAL, -EOPNOTSUPP, -EPERM, -ENOENT; what @answer returned; and as
+ * longpin_take_pages().
  */
 int pinned_range_repin(struct pinned_range *range, struct longpin_repin *repin,
-		       struct longpin_refusal *why)
+		       struct longpin_refusal *why, longpin_answer_fn answer, const void *call)
 {
-	struct longpin_footprint footprint;
-	struct page_span part;
-	long taken;
+	struct longpin_part part;
+	int err;
 
 	if (!set_part(range, repin->offset, repin->length, &part))
 		return -EINVAL;
@@ -725,21 +817,26 @@ int pinned_range_repin(struct pinned_range *range, struct longpin_repin *repin,
 	if (mutex_lock_killable(&range->lease->filling))
 		return -EINTR;
 	if (range->released)
-		taken = -ENOENT;
+		err = -ENOENT;
 	else if (range->charge.mm != current->mm)
-		taken = -EPERM;
+		err = -EPERM;
 	else
-		taken = fill_gaps(range, &part, why);
-	mutex_unlock(&range->lease->filling);
-	if (taken < 0)
-		return taken;
-
-	if (taken)
+		err = fill_gaps(range, &part, repin, why, answer, call);
+	/* Under the mutex, so that this is reported before the end of the pin. */
+	if (!err && repin->out_repinned)
 		longpin_note_repinned(range);
-	pinned_range_footprint(range, &footprint, NULL);
-	repin->out_repinned = taken;
-	repin->out_pages = footprint.pages;
-	return 0;
+	mutex_unlock(&range->lease->filling);
+	return err;
+}
+
+static bool is_released(struct pinned_range *range)
+{
+	bool released;
+
+	spin_lock(&range->lock);
+	released = range->released;
+	spin_unlock(&range->lock);
+	return released;
 }
 
 /**
@@ -747,17 +844,21 @@ int pinned_range_repin(struct pinned_range *range, struct longpin_repin *repin,
  * @range: the pin
  * @let_go: the request; its out_pages is set
  *
- * Return: 0, -EINVAL, -EOPNOTSUPP.
+ * Return: 0, -EINVAL, -EOPNOTSUPP, -ENOENT.
  */
 int pinned_range_let_go(struct pinned_range *range, struct longpin_let_go *let_go)
 {
-	struct page_span part;
+	struct longpin_revoke what = {
+		.mode = LONGPIN_REVOKE_INSIDE,
+		.cause = LONGPIN_CAUSE_LET_GO,
+		.may_sleep = true,
+	};
 
-	if (!let_go->length || !set_part(range, let_go->offset, let_go->length, &part))
+	if (!let_go->length || !set_part(range, let_go->offset, let_go->length, &what.part))
 		return -EINVAL;
 	if (!range->lease)
 		return -EOPNOTSUPP;
-	let_go->out_pages =
-		pinned_range_revoke(range, part.first, part.end, LONGPIN_CAUSE_LET_GO, true);
-	return 0;
+	pinned_range_revoke(range, &what);
+	let_go->out_pages = what.pages;
+	return !what.pages && is_released(range) ? -ENOENT : 0;
 }

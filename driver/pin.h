@@ -44,6 +44,40 @@ struct longpin_change {
 };
 
 /**
+ * struct longpin_part - consecutive pages of a pin
+ * @first: first page
+ * @end: one past the last
+ */
+struct longpin_part {
+	unsigned long first;
+	unsigned long end;
+};
+
+/**
+ * struct longpin_revoke - what to revoke of a lease, and how
+ * @part: the pages
+ * @mode: which units of them
+ * @cause: LONGPIN_CAUSE_* to report, if others know of the pin; 0 to report nothing
+ * @may_sleep: let others run in between
+ * @pages: set to how many pages were revoked that others could see
+ */
+struct longpin_revoke {
+	struct longpin_part part;
+	enum longpin_revoke_mode mode;
+	u32 cause;
+	bool may_sleep;
+	unsigned long pages;
+};
+
+/**
+ * typedef longpin_answer_fn - gives a call's answer to the caller
+ * @call: the call, whose structure has its results
+ *
+ * Return: 0, -EFAULT.
+ */
+typedef int (*longpin_answer_fn)(const void *call);
+
+/**
  * struct pinned_range - a pin
  * @ref: one for the table, one for each call that works on the pin, and one for each event about it
  *	that has yet to be sent
@@ -60,11 +94,15 @@ struct longpin_change {
  * @lock: protects all below. Nothing is allocated under it that could wait, nor user memory
  *	touched, nor does anybody sleep: lease.c takes it where none of that is possible
  * @released: the pages are being given back for good: nobody uses @runs but who does that
- * @filling: gaps are being filled: @charge covers more than is held
+ * @filling: gaps are being filled: @charge covers more than is held, and doesn't shrink
+ * @filled: the part whose gaps are filled then
+ * @filled_kinds: LONGPIN_KIND_* of what was filled in
+ * @lost: pages of that part were revoked since the last walk over it began
+ * @detached: pages that were taken out of @runs, and are about to be given back
  * @announced: others were told of it, and are told what happens to it
  * @kinds: LONGPIN_KIND_* of the memory
  * @runs: the pages
- * @charge: who pays for them
+ * @charge: who pays for them: for those in @runs and @detached ones, unless @filling
  * @footprint: what it holds; once it is released, what it held last
  * @counted: of that, what the statistics know
  *
@@ -88,6 +126,10 @@ struct pinned_range {
 	spinlock_t lock; /* see above */
 	bool released;
 	bool filling;
+	struct longpin_part filled;
+	u32 filled_kinds;
+	bool lost;
+	unsigned long detached;
 	bool announced;
 	u32 kinds;
 	struct longpin_runs runs;
@@ -110,15 +152,14 @@ void pinned_range_footprint(struct pinned_range *range, struct longpin_footprint
 			    u32 *kinds);
 bool pinned_range_holds_dax(struct pinned_range *range, unsigned long first, unsigned long end);
 u64 pinned_range_offset(const struct pinned_range *range, unsigned long page);
-unsigned long pinned_range_revoke(struct pinned_range *range, unsigned long first,
-				  unsigned long end, u32 cause, bool may_sleep);
+bool pinned_range_revoke(struct pinned_range *range, struct longpin_revoke *what);
 
 int pinned_range_unpin(struct pinned_range *range);
 int pinned_range_query(struct pinned_range *range, struct longpin_query *query);
 int pinned_range_copy(struct pinned_range *range, const struct longpin_copy *copy);
 int pinned_range_extents(struct pinned_range *range, struct longpin_extents *extents);
 int pinned_range_repin(struct pinned_range *range, struct longpin_repin *repin,
-		       struct longpin_refusal *why);
+		       struct longpin_refusal *why, longpin_answer_fn answer, const void *call);
 int pinned_range_let_go(struct pinned_range *range, struct longpin_let_go *let_go);
 
 #endif /* LONGPIN_PIN_H */

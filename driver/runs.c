@@ -24,6 +24,9 @@
 /* Pages released between two chances for others to run. */
 #define RELEASE_CHUNK 512UL
 
+/* Runs that are looked at under the pin's lock at a time. */
+#define LOOK_RUNS 512U
+
 static size_t block_bytes(unsigned int room)
 {
 	return sizeof(struct longpin_run_block) + room * sizeof(struct longpin_run);
@@ -107,6 +110,30 @@ void longpin_runs_destroy(struct longpin_runs *runs)
 static bool is_gap(const struct longpin_run *run)
 {
 	return run->pfn == LONGPIN_GAP;
+}
+
+/* Is it held, and to be seen as a gap? */
+static bool is_hidden(const struct longpin_runs *runs, const struct longpin_run *run)
+{
+	return runs->hiding && run->hidden;
+}
+
+/* There are @n more runs like this one. */
+static void count_runs(struct longpin_runs *runs, const struct longpin_run *run, long n)
+{
+	if (is_gap(run))
+		return;
+	runs->runs += n;
+	if (is_hidden(runs, run))
+		runs->hidden_runs += n;
+}
+
+/* There are @n more pages in runs like this one, which is no gap. */
+static void count_pages(struct longpin_runs *runs, const struct longpin_run *run, long n)
+{
+	runs->pages += n;
+	if (is_hidden(runs, run))
+		runs->hidden_pages += n;
 }
 
 static bool is_device(const struct longpin_run *run)
@@ -243,7 +270,7 @@ static bool continues(const struct longpin_run *run, const struct longpin_run *n
 	if (is_gap(run) || is_gap(next))
 		return is_gap(run) && is_gap(next);
 	if (end != next->pfn || run->order != next->order || run->hole != next->hole ||
-	    !IS_ALIGNED(end, unit(run)))
+	    run->hidden != next->hidden || !IS_ALIGNED(end, unit(run)))
 		return false;
 	return are_alike(pfn_to_page(end - 1), pfn_to_page(end));
 }
@@ -373,9 +400,12 @@ static bool cut_block(struct longpin_runs *runs, struct longpin_run_block *block
 
 	fresh = filling ? take_spare(runs, tail) : NULL;
 	if (!fresh) {
-		/* Not charged to a memory cgroup: this may be anybody's process. */
+		/*
+		 * Not charged to a memory cgroup: this may be anybody's process. Nor from the reserves,
+		 * which a process that reclaims memory could have.
+		 */
 		fresh = new_block(min(2UL * block->room, BLOCK_ROOM_MAX),
-				  GFP_NOWAIT | __GFP_NOWARN);
+				  GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC);
 		if (!fresh)
 			return false;
 		larger_next(runs, fresh->room);
@@ -416,7 +446,7 @@ static unsigned int insert(struct longpin_runs *runs, struct longpin_run_cursor 
 	for (i = 0; i < nr; i++) {
 		block->run[index + i] = run[i];
 		pages += run[i].pages;
-		runs->runs += !is_gap(&run[i]);
+		count_runs(runs, &run[i], 1);
 	}
 	block->used += nr;
 	block->pages += pages;
@@ -433,8 +463,7 @@ static void cut_out(struct longpin_runs *runs, struct longpin_run_cursor *cursor
 	struct longpin_run_block *block = cursor->block;
 
 	block->pages -= run_at(cursor)->pages;
-	if (!is_gap(run_at(cursor)))
-		runs->runs--;
+	count_runs(runs, run_at(cursor), -1);
 	block->used--;
 	memmove(&block->run[cursor->index], &block->run[cursor->index + 1],
 		(block->used - cursor->index) * sizeof(block->run[0]));
@@ -502,11 +531,20 @@ static void stale(struct longpin_runs *runs, struct longpin_run_cursor *cursor, 
 	cursor->revision = runs->revision - 1;
 }
 
-/*
- * Drop the references that hold a run, or held it until it was handed over. Pages are marked dirty
- * without their lock where that must not sleep.
+/**
+ * enum dirty_mode - what becomes of ordinary pages' dirty mark
+ * @LEAVE_CLEAN: nothing was written to them
+ * @MARK_DIRTY: marked, without their locks: somebody may wait for this who has one
+ * @MARK_DIRTY_LOCKED: marked, under their locks
  */
-static void drop_references(const struct longpin_run *run, bool dirty, bool may_sleep)
+enum dirty_mode {
+	LEAVE_CLEAN,
+	MARK_DIRTY,
+	MARK_DIRTY_LOCKED,
+};
+
+/* Drop the references that hold a run, or held it until it was handed over. */
+static void drop_references(const struct longpin_run *run, enum dirty_mode dirty, bool may_sleep)
 {
 	/* No call spans two memory sections: up to a boundary, if not by the unit. */
 	unsigned long step = run->order ? unit(run) : RELEASE_CHUNK;
@@ -523,20 +561,25 @@ static void drop_references(const struct longpin_run *run, bool dirty, bool may_
 			for (i = 0; i < references; i++)
 				put_page(first + i);
 		} else {
-			if (dirty && !may_sleep)
+			if (dirty == MARK_DIRTY)
 				longpin_mark_dirty(first, references);
-			longpin_unpin_range(first, references, dirty && may_sleep);
+			longpin_unpin_range(first, references, dirty == MARK_DIRTY_LOCKED);
 		}
 		if (may_sleep)
 			cond_resched();
 	}
 }
 
-/* Give what a run holds back, but for its reference on a pagemap. */
-static void give_back_run(const struct longpin_run *run, bool dirty, bool may_sleep)
+/* Give back what a run of a list holds. */
+static void give_back_run(const struct longpin_run *run, enum dirty_mode dirty, bool may_sleep)
 {
+	struct dev_pagemap *pgmap =
+		is_device(run) ? longpin_page_pgmap(pfn_to_page(run->pfn)) : NULL;
+
 	if (!is_unreferenced(run))
 		drop_references(run, dirty, may_sleep);
+	if (pgmap)
+		put_dev_pagemap(pgmap);
 }
 
 /**
@@ -551,7 +594,7 @@ void longpin_give_back(const struct longpin_taken *taken)
 
 	for (i = 0; i < taken->nr; i++) {
 		if (!taken->runs[i].hole)
-			drop_references(&taken->runs[i], false, false);
+			drop_references(&taken->runs[i], LEAVE_CLEAN, false);
 	}
 }
 
@@ -559,10 +602,10 @@ void longpin_give_back(const struct longpin_taken *taken)
 static void filled(struct longpin_runs *runs, struct longpin_run_cursor *gap,
 		   struct longpin_taken *rest, unsigned int nr, unsigned long pages)
 {
+	count_pages(runs, rest->runs, pages);
 	rest->runs += nr;
 	rest->nr -= nr;
 	rest->pages -= pages;
-	runs->pages += pages;
 	resize(gap->block, run_at(gap), -(long)pages);
 }
 
@@ -607,8 +650,8 @@ static int fill_gap(struct longpin_runs *runs, struct longpin_run_cursor *cursor
 	if (rest->nr) {
 		hold_pagemaps(rest->runs, 1);
 		*run_at(cursor) = *rest->runs;
-		runs->pages += rest->pages;
-		runs->runs++;
+		count_pages(runs, rest->runs, rest->pages);
+		count_runs(runs, rest->runs, 1);
 		rest->nr = 0;
 		changed(runs, cursor);
 	} else {
@@ -637,8 +680,11 @@ int longpin_runs_fill(struct longpin_runs *runs, struct longpin_run_cursor *curs
 {
 	unsigned long left, end = cursor->at + taken->pages;
 	struct longpin_taken rest = *taken;
+	unsigned int i;
 	int err = -EINVAL;
 
+	for (i = 0; i < taken->nr; i++)
+		taken->runs[i].hidden = runs->hiding;
 	seek(runs, cursor);
 	if (WARN_ON_ONCE(!cursor->block || !is_gap(run_at(cursor)) ||
 			 run_at(cursor)->pages - cursor->page < taken->pages))
@@ -656,18 +702,14 @@ out_give_back:
 	return err;
 }
 
-/* Make a gap of the run at the cursor, which is at its start, and move the cursor behind it. */
+/* Make a gap of the run at the cursor, which is at its start, and move the cursor after it. */
 static void make_gap(struct longpin_runs *runs, struct longpin_run_cursor *cursor)
 {
 	struct longpin_run *run = run_at(cursor);
 	unsigned long end = cursor->at + run->pages;
 
-	if (is_device(run))
-		put_dev_pagemap(longpin_page_pgmap(pfn_to_page(run->pfn)));
-	run->pfn = LONGPIN_GAP;
-	run->order = 0;
-	run->hole = 0;
-	runs->runs--;
+	count_runs(runs, run, -1);
+	*run = (struct longpin_run){ .pfn = LONGPIN_GAP, .pages = run->pages };
 	changed(runs, cursor);
 
 	merge(runs, cursor);
@@ -677,9 +719,9 @@ static void make_gap(struct longpin_runs *runs, struct longpin_run_cursor *curso
 		step(runs, cursor);
 }
 
-/* Turn @nr pages from the cursor on into a gap: units of a run. */
-static unsigned long revoke_here(struct longpin_runs *runs, struct longpin_run_cursor *cursor,
-				 unsigned long nr, bool dirty, struct longpin_revoked *revoked)
+/* Take @nr pages from the cursor on, units of a run, out of the list, and leave a gap. */
+static void detach(struct longpin_runs *runs, struct longpin_run_cursor *cursor, unsigned long nr,
+		   struct longpin_revoked *revoked)
 {
 	struct longpin_run_cursor end;
 	const struct longpin_run *run;
@@ -701,14 +743,17 @@ static unsigned long revoke_here(struct longpin_runs *runs, struct longpin_run_c
 	run = run_at(cursor);
 	nr = run->pages;
 
-	if (!revoked->pages)
-		revoked->first = cursor->at;
-	revoked->pages += nr;
-	revoked->last = cursor->at + nr - 1;
-	runs->pages -= nr;
-	give_back_run(run, dirty, false);
+	if (is_hidden(runs, run)) {
+		revoked->hidden += nr;
+	} else {
+		if (!revoked->pages)
+			revoked->first = cursor->at;
+		revoked->pages += nr;
+		revoked->last = cursor->at + nr - 1;
+	}
+	revoked->runs[revoked->nr++] = *run;
+	count_pages(runs, run, -(long)nr);
 	make_gap(runs, cursor);
-	return nr;
 }
 
 /*
@@ -739,38 +784,132 @@ static unsigned long find_units(struct longpin_run_cursor *cursor, unsigned long
 	return to - from;
 }
 
+/* Pages from the cursor on that are to be revoked, to which it is moved; or 0, in its run. */
+static unsigned long find_revocable(const struct longpin_runs *runs,
+				    struct longpin_run_cursor *cursor, unsigned long end,
+				    enum longpin_revoke_mode mode)
+{
+	const struct longpin_run *run = run_at(cursor);
+
+	if (is_gap(run) || (mode == LONGPIN_REVOKE_HIDDEN && !is_hidden(runs, run)))
+		return 0;
+	return find_units(cursor, end, mode == LONGPIN_REVOKE_INSIDE);
+}
+
 /**
- * longpin_runs_revoke - give back what is held from a place on, a chunk of it
+ * longpin_runs_revoke - take what is held in a part out of the list, some runs of it
  * @runs: the list
  * @end: page to stop at
- * @inner: of a unit that is only in part asked for: keep it, or else give back all of it
- * @dirty: mark ordinary pages dirty
- * @revoked: where to start, with no pages given back yet; tells what was done, and where to go on
+ * @mode: what to take of it
+ * @revoked: its @next is where to start, and nothing was taken out yet; tells what was done, and
+ *	where to go on
  *
- * Doesn't sleep and can't fail. More than asked for is given back when there is no memory to cut a
- * run in two: all of it then.
+ * Neither sleeps nor fails, and takes no longer the more pages a run has. More than asked for is
+ * taken out when there is no memory to cut a run in two: all of it then. The caller owns the
+ * references on what was taken out, and drops them by longpin_give_back_revoked() without the pin's
+ * lock.
  *
  * Return: whether there may be more.
  */
-bool longpin_runs_revoke(struct longpin_runs *runs, unsigned long end, bool inner, bool dirty,
-			 struct longpin_revoked *revoked)
+bool longpin_runs_revoke(struct longpin_runs *runs, unsigned long end,
+			 enum longpin_revoke_mode mode, struct longpin_revoked *revoked)
 {
 	struct longpin_run_cursor *cursor = &revoked->next;
-	unsigned long left = RELEASE_CHUNK, n;
+	unsigned int looks = 0;
+	unsigned long n;
 
 	seek(runs, cursor);
 	while (cursor->block && cursor->at < end) {
-		n = is_gap(run_at(cursor)) ? 0 : find_units(cursor, end, inner);
-		if (!n) {
-			step(runs, cursor);
-			continue;
-		}
-		if (!left)
+		if (revoked->nr == LONGPIN_DETACHED_RUNS || ++looks > LOOK_RUNS)
 			return true;
-		if (n > left)
-			n = unit_end(run_at(cursor), cursor->page + left - 1) - cursor->page;
-		n = revoke_here(runs, cursor, n, dirty, revoked);
-		left -= min(left, n);
+		n = find_revocable(runs, cursor, end, mode);
+		if (n)
+			detach(runs, cursor, n, revoked);
+		else
+			step(runs, cursor);
+	}
+	return false;
+}
+
+/**
+ * longpin_give_back_revoked - give back what longpin_runs_revoke() took out
+ * @revoked: what it was; the pin's lock is not held
+ * @dirty: mark ordinary pages dirty, but without their locks
+ * @may_sleep: let others run in between
+ *
+ * Return: references that were dropped.
+ */
+unsigned long longpin_give_back_revoked(const struct longpin_revoked *revoked, bool dirty,
+					bool may_sleep)
+{
+	unsigned long references = 0;
+	unsigned int i;
+
+	for (i = 0; i < revoked->nr; i++) {
+		const struct longpin_run *run = &revoked->runs[i];
+
+		if (!is_unreferenced(run))
+			references += DIV_ROUND_UP(run->pages, unit(run));
+		give_back_run(run, dirty ? MARK_DIRTY : LEAVE_CLEAN, may_sleep);
+	}
+	return references;
+}
+
+/**
+ * longpin_runs_hide - hide what is filled in from now on
+ * @runs: the list, in which no run is marked as hidden
+ */
+void longpin_runs_hide(struct longpin_runs *runs)
+{
+	runs->hiding = true;
+}
+
+/**
+ * longpin_runs_show - let all be seen
+ * @runs: the list; longpin_runs_unmark() has to follow before anything is hidden again
+ */
+void longpin_runs_show(struct longpin_runs *runs)
+{
+	runs->hiding = false;
+	runs->hidden_pages = 0;
+	runs->hidden_runs = 0;
+}
+
+/**
+ * longpin_runs_unmark - forget which runs were hidden, and join them with others, some of them
+ * @runs: the list, after longpin_runs_show()
+ * @cursor: where to start; moved to where to go on
+ * @end: page to stop at
+ *
+ * Return: whether there may be more.
+ */
+bool longpin_runs_unmark(struct longpin_runs *runs, struct longpin_run_cursor *cursor,
+			 unsigned long end)
+{
+	struct longpin_run_cursor before;
+	unsigned int looks = 0;
+
+	seek(runs, cursor);
+	while (cursor->block && cursor->at < end) {
+		if (++looks > LOOK_RUNS)
+			return true;
+		cursor->at -= cursor->page;
+		cursor->page = 0;
+		if (run_at(cursor)->hidden) {
+			run_at(cursor)->hidden = 0;
+			before = *cursor;
+			if (step_back(runs, &before)) {
+				merge(runs, &before);
+				*cursor = before;
+			}
+		}
+		step(runs, cursor);
+	}
+	/* The run after the part may continue its last one. */
+	if (cursor->block && !cursor->page) {
+		before = *cursor;
+		if (step_back(runs, &before))
+			merge(runs, &before);
 	}
 	return false;
 }
@@ -785,17 +924,12 @@ bool longpin_runs_revoke(struct longpin_runs *runs, unsigned long end, bool inne
 void longpin_runs_release(struct longpin_runs *runs, bool dirty)
 {
 	struct longpin_run_block *block, *next;
-	struct dev_pagemap *pgmap;
 	struct longpin_run *run;
 
 	list_for_each_entry_safe(block, next, &runs->blocks, node) {
 		for (run = block->run; run < block->run + block->used; run++) {
-			if (is_gap(run))
-				continue;
-			pgmap = is_device(run) ? longpin_page_pgmap(pfn_to_page(run->pfn)) : NULL;
-			give_back_run(run, dirty, true);
-			if (pgmap)
-				put_dev_pagemap(pgmap);
+			if (!is_gap(run))
+				give_back_run(run, dirty ? MARK_DIRTY_LOCKED : LEAVE_CLEAN, true);
 		}
 		drop_block(runs, block);
 	}
@@ -807,9 +941,9 @@ void longpin_runs_release(struct longpin_runs *runs, bool dirty)
  * longpin_runs_here - what is at a place
  * @runs: the list
  * @cursor: the place
- * @pfn: set to the page there, or to LONGPIN_GAP
+ * @pfn: set to the page there, or to LONGPIN_GAP, which what is hidden is, too
  *
- * Return: contiguous pages, or pages in the gap, from there on; 0 behind the end.
+ * Return: contiguous pages, or pages in the gap, from there on; 0 after the end.
  */
 unsigned long longpin_runs_here(const struct longpin_runs *runs, struct longpin_run_cursor *cursor,
 				unsigned long *pfn)
@@ -820,25 +954,36 @@ unsigned long longpin_runs_here(const struct longpin_runs *runs, struct longpin_
 	if (!cursor->block)
 		return 0;
 	run = run_at(cursor);
-	*pfn = is_gap(run) ? LONGPIN_GAP : run->pfn + cursor->page;
+	*pfn = is_gap(run) || is_hidden(runs, run) ? LONGPIN_GAP : run->pfn + cursor->page;
 	return run->pages - cursor->page;
 }
 
 /**
- * longpin_runs_next - go on to the next gap, or to the next pages that are held
+ * longpin_runs_find_gap - go on to the next gap
  * @runs: the list
- * @cursor: the place; moved to what is found, and not moved if it is there already
- * @gap: what to look for
+ * @cursor: the place; moved to a gap, if it isn't in one, and at least on towards it
+ * @end: page to stop at
+ * @pages: set to how many are in the gap, from there on and before @end; 0 if none was found
  *
- * Return: pages from there on to the end of the gap or run; 0 when there is none.
+ * Return: whether there may be one yet: some runs were looked at, and none was found.
  */
-unsigned long longpin_runs_next(const struct longpin_runs *runs, struct longpin_run_cursor *cursor,
-				bool gap)
+bool longpin_runs_find_gap(const struct longpin_runs *runs, struct longpin_run_cursor *cursor,
+			   unsigned long end, unsigned long *pages)
 {
+	unsigned int looks = 0;
+
+	*pages = 0;
 	seek(runs, cursor);
-	while (cursor->block && is_gap(run_at(cursor)) != gap)
+	while (cursor->block && cursor->at < end) {
+		if (is_gap(run_at(cursor))) {
+			*pages = min(run_at(cursor)->pages - cursor->page, end - cursor->at);
+			return false;
+		}
+		if (++looks > LOOK_RUNS)
+			return true;
 		step(runs, cursor);
-	return cursor->block ? run_at(cursor)->pages - cursor->page : 0;
+	}
+	return false;
 }
 
 /**

@@ -14,7 +14,7 @@ struct page;
 #define LONGPIN_ORDER_BITS 5
 
 /* Bits of struct longpin_run besides the number of pages. */
-#define LONGPIN_RUN_BITS (LONGPIN_ORDER_BITS + 1)
+#define LONGPIN_RUN_BITS (LONGPIN_ORDER_BITS + 2)
 
 /**
  * struct longpin_run - physically contiguous pages, all held, or a gap where none are
@@ -22,6 +22,7 @@ struct page;
  * @pages: how many
  * @order: of the units that hold them
  * @hole: zero pages, which are mapped for reading where a file on fs-DAX has a hole
+ * @hidden: taken by a call that may still fail: see struct longpin_runs.hiding
  *
  * One reference holds a unit: 2^order pages, aligned in physical memory, which the mapping has
  * as one. It is on the first page that the run has of the unit; the first and the last unit of a
@@ -45,6 +46,7 @@ struct longpin_run {
 	unsigned long pages : BITS_PER_LONG - LONGPIN_RUN_BITS;
 	unsigned long order : LONGPIN_ORDER_BITS;
 	unsigned long hole : 1;
+	unsigned long hidden : 1;
 };
 
 /**
@@ -87,6 +89,9 @@ struct longpin_run_block {
  * @total: pages in the range
  * @pages: pages held
  * @runs: runs, without the gaps
+ * @hiding: what is filled in is hidden: the pages are held, but a reader sees a gap
+ * @hidden_pages: of @pages, those that are hidden
+ * @hidden_runs: of @runs, those that are hidden
  * @bytes: memory that the blocks take, without the spare ones
  * @revision: changes when runs do; never 0, and never the same again
  *
@@ -102,6 +107,9 @@ struct longpin_runs {
 	unsigned long total;
 	unsigned long pages;
 	unsigned long runs;
+	bool hiding;
+	unsigned long hidden_pages;
+	unsigned long hidden_runs;
 	size_t bytes;
 	u64 revision;
 };
@@ -124,18 +132,39 @@ struct longpin_run_cursor {
 	u64 revision;
 };
 
+/* Runs that are taken out of a list at a time. */
+#define LONGPIN_DETACHED_RUNS 16
+
+/**
+ * enum longpin_revoke_mode - which units of a part are to be given back
+ * @LONGPIN_REVOKE_TOUCHED: each of which a page is in the part
+ * @LONGPIN_REVOKE_INSIDE: those of which no page that is held is outside
+ * @LONGPIN_REVOKE_HIDDEN: those that are hidden
+ */
+enum longpin_revoke_mode {
+	LONGPIN_REVOKE_TOUCHED,
+	LONGPIN_REVOKE_INSIDE,
+	LONGPIN_REVOKE_HIDDEN,
+};
+
 /**
  * struct longpin_revoked - what longpin_runs_revoke() did
  * @next: place to go on from
- * @first: first page that was given back
+ * @first: first page that was taken out and was not hidden
  * @last: last one
- * @pages: how many; @first and @last mean nothing if it is 0
+ * @pages: how many of those; @first and @last mean nothing if it is 0
+ * @hidden: pages that were taken out and were hidden
+ * @nr: runs that were taken out
+ * @runs: these runs, for longpin_give_back_revoked(): they are held as long as it wasn't called
  */
 struct longpin_revoked {
 	struct longpin_run_cursor next;
 	unsigned long first;
 	unsigned long last;
 	unsigned long pages;
+	unsigned long hidden;
+	unsigned int nr;
+	struct longpin_run runs[LONGPIN_DETACHED_RUNS];
 };
 
 int longpin_runs_init(struct longpin_runs *runs, unsigned long pages);
@@ -148,15 +177,22 @@ int longpin_runs_fill(struct longpin_runs *runs, struct longpin_run_cursor *curs
 		      const struct longpin_taken *taken);
 void longpin_runs_drop_spare(struct longpin_runs *runs);
 
-bool longpin_runs_revoke(struct longpin_runs *runs, unsigned long end, bool inner, bool dirty,
-			 struct longpin_revoked *revoked);
+void longpin_runs_hide(struct longpin_runs *runs);
+void longpin_runs_show(struct longpin_runs *runs);
+bool longpin_runs_unmark(struct longpin_runs *runs, struct longpin_run_cursor *cursor,
+			 unsigned long end);
+
+bool longpin_runs_revoke(struct longpin_runs *runs, unsigned long end,
+			 enum longpin_revoke_mode mode, struct longpin_revoked *revoked);
+unsigned long longpin_give_back_revoked(const struct longpin_revoked *revoked, bool dirty,
+					bool may_sleep);
 void longpin_runs_release(struct longpin_runs *runs, bool dirty);
 void longpin_give_back(const struct longpin_taken *taken);
 
 unsigned long longpin_runs_here(const struct longpin_runs *runs, struct longpin_run_cursor *cursor,
 				unsigned long *pfn);
-unsigned long longpin_runs_next(const struct longpin_runs *runs, struct longpin_run_cursor *cursor,
-				bool gap);
+bool longpin_runs_find_gap(const struct longpin_runs *runs, struct longpin_run_cursor *cursor,
+			   unsigned long end, unsigned long *pages);
 void longpin_runs_advance(const struct longpin_runs *runs, struct longpin_run_cursor *cursor,
 			  unsigned long pages);
 

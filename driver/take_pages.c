@@ -31,7 +31,7 @@
  *
  * A lease can lose pages while others are still being taken: see lease.c. What is taken goes into
  * the pin only if its mapping has not changed since before it was looked up; and when the end is
- * reached and pages were lost meanwhile, the walk begins again.
+ * reached and pages were lost since the walk began, there is another one.
  *
  * Two gaps stay, both for an administrator who unbinds a device at the wrong moment: Linux
  * 4.15 to 4.19, without later fixes, frees the page structures before it waits for references;
@@ -71,7 +71,6 @@
  * @addr: its address
  * @segment: the mapping there; looked up again when @addr reaches its end
  * @seq: of a lease, before @segment was looked up
- * @kinds: LONGPIN_KIND_* of what was taken
  * @in_units: the last that was taken was no single page
  * @pgmap: the last pagemap that was met, with a reference; or NULL
  * @pages: scratch, room for @room pages
@@ -92,7 +91,6 @@ struct taking {
 	unsigned long addr;
 	struct memory_segment segment;
 	unsigned long seq;
-	u32 kinds;
 	bool in_units;
 	struct dev_pagemap *pgmap;
 	struct page **pages;
@@ -157,6 +155,8 @@ static long hand_over(struct taking *taking, const struct longpin_taken *taken)
 		return try_again(taking);
 	}
 	err = longpin_runs_fill(&range->runs, &taking->cursor, taken);
+	if (!err)
+		range->filled_kinds |= taking->segment.kind;
 	/* Nobody looks yet at a pin that is being made: that counts at its end, in next_gap(). */
 	if (range->announced)
 		pinned_range_changed(range);
@@ -456,14 +456,16 @@ out_unlock:
 	return got;
 }
 
-/* The rest of the gap at the cursor, or of the next one. Returns pages, or 0 if there is none. */
-static unsigned long gap_ahead(struct taking *taking)
+/* All of the part is filled. What is hidden is shown by the caller. */
+static void finish(struct pinned_range *range)
 {
-	unsigned long pages = longpin_runs_next(&taking->range->runs, &taking->cursor, true);
+	lockdep_assert_held(&range->lock);
 
-	if (!pages || taking->cursor.at >= taking->end)
-		return 0;
-	return min(pages, taking->end - taking->cursor.at);
+	if (range->runs.hiding)
+		return;
+	range->filling = false;
+	range->kinds |= range->filled_kinds;
+	pinned_range_changed(range);
 }
 
 /* Go to the next gap. Returns pages in it, or 0 when there is none any more. */
@@ -471,21 +473,25 @@ static unsigned long next_gap(struct taking *taking)
 {
 	struct pinned_range *range = taking->range;
 	unsigned long pages;
+	bool more;
 
-	spin_lock(&range->lock);
-	pages = gap_ahead(taking);
-	if (!pages && range->lease) {
-		/* Some may have been lost behind us. */
-		taking->cursor = (struct longpin_run_cursor){ .at = taking->first };
-		pages = gap_ahead(taking);
-		taking->walks += pages > 0;
-	}
-	if (!pages) {
-		range->filling = false;
-		range->kinds = taking->kinds | range->kinds;
-		pinned_range_changed(range);
-	}
-	spin_unlock(&range->lock);
+	do {
+		spin_lock(&range->lock);
+		more = longpin_runs_find_gap(&range->runs, &taking->cursor, taking->end, &pages);
+		if (!more && !pages && range->lost) {
+			/* Some may be missing in what was walked over. */
+			range->lost = false;
+			taking->cursor = (struct longpin_run_cursor){ .at = taking->first };
+			taking->segment.end = 0;
+			taking->walks++;
+			more = taking->walks < RACES_MAX;
+		} else if (!more && !pages) {
+			finish(range);
+		}
+		spin_unlock(&range->lock);
+		if (more)
+			cond_resched();
+	} while (more);
 
 	taking->addr = (range->addr & PAGE_MASK) + (taking->cursor.at << PAGE_SHIFT);
 	return pages;
@@ -526,8 +532,6 @@ static int take_all(struct taking *taking)
 	while ((nr = next_gap(taking))) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		if (taking->walks >= RACES_MAX)
-			return -EAGAIN;
 		err = prepare_chunk(taking);
 		if (err)
 			return err;
@@ -536,13 +540,11 @@ static int take_all(struct taking *taking)
 		got = take_some(taking, nr);
 		if (got < 0)
 			return got;
-		if (got) {
-			taking->kinds |= taking->segment.kind;
+		if (got)
 			taking->races = 0;
-		}
 		cond_resched();
 	}
-	return 0;
+	return taking->walks < RACES_MAX ? 0 : -EAGAIN;
 }
 
 /**
