@@ -39,6 +39,7 @@ MODULE_PARM_DESC(device_mode, "Permissions of /dev/longpin (default 0600)");
  * @args: the caller's structure, with a zero tail if the caller's was shorter; its first
  *	member is the size, of which @size is the copy to trust
  * @user: where it came from
+ * @file: the open file that it came by
  * @size: bytes of it that are answered: not more than the caller has, nor than we know
  */
 struct longpin_call {
@@ -53,6 +54,7 @@ struct longpin_call {
 		struct longpin_let_go let_go;
 	} args;
 	void __user *user;
+	const struct file *file;
 	size_t size;
 };
 
@@ -160,7 +162,7 @@ static int ioctl_pin(struct longpin_context *context, struct longpin_call *call)
 		err = do_pin(context, call, &why);
 	if (pin->flags & LONGPIN_PIN_DRY_RUN)
 		longpin_count_dry_run();
-	else if (err && err != -ERESTARTNOINTR)
+	else if (err)
 		longpin_note_refused(context, pin, err, &why);
 	if (err) {
 		set_refused(pin, &why);
@@ -213,7 +215,7 @@ static int ioctl_copy(struct longpin_context *context, struct longpin_call *call
 	range = longpin_table_get(&context->pins, copy->handle);
 	if (!range)
 		return -ENOENT;
-	err = pinned_range_copy(range, copy);
+	err = pinned_range_copy(range, copy, call->file->f_flags & O_NONBLOCK);
 	pinned_range_put(range);
 	return err;
 }
@@ -347,6 +349,7 @@ static long longpin_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 	if (op->cmd != cmd)
 		return -ENOTTY;
 
+	call.file = file;
 	call.user = (void __user *)arg;
 	if (get_user(size, (u32 __user *)call.user))
 		return -EFAULT;

@@ -4,6 +4,7 @@
  * between, and get them again.
  */
 #include <linux/capability.h>
+#include <linux/fs.h>
 #include <linux/ktime.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -323,6 +324,34 @@ bool pinned_range_holds_dax(struct pinned_range *range, unsigned long first, uns
 }
 
 /**
+ * pinned_range_note_filesystem - note which file system pages of fs-DAX are of
+ * @range: a pin for writing, whose lock is held
+ * @pgmap: the pages' pagemap; they are about to be held
+ * @sb: their file system
+ *
+ * Return: false if the pin holds pages of too many file systems, or of two on one device.
+ */
+bool pinned_range_note_filesystem(struct pinned_range *range, struct dev_pagemap *pgmap,
+				  struct super_block *sb)
+{
+	struct longpin_filesystem *one, *end = range->filesystems + LONGPIN_FILESYSTEMS;
+
+	lockdep_assert_held(&range->lock);
+
+	if (!range->runs.pages)
+		memset(range->filesystems, 0, sizeof(range->filesystems));
+	for (one = range->filesystems; one < end && one->pgmap; one++) {
+		if (one->pgmap == pgmap)
+			return one->sb == sb;
+	}
+	if (one == end)
+		return false;
+	one->pgmap = pgmap;
+	one->sb = sb;
+	return true;
+}
+
+/**
  * pinned_range_offset - where a page is, in bytes from the start of the range
  * @range: the pin
  * @page: page, counted from that of the first byte; not more than there are
@@ -505,23 +534,69 @@ static int access_page(struct pinned_range *range, struct longpin_run_cursor *cu
 }
 
 /*
+ * The file system of the page at the cursor, if it is one of fs-DAX, or NULL. With a reference: the lock is
+ * dropped, and then the page may be unmapped, and the file system unmounted.
+ */
+static struct super_block *hold_filesystem(struct pinned_range *range,
+					   struct longpin_run_cursor *cursor)
+{
+	struct longpin_filesystem *one, *end = range->filesystems + LONGPIN_FILESYSTEMS;
+	struct super_block *sb = NULL;
+	struct dev_pagemap *pgmap;
+	unsigned long pfn;
+
+	spin_lock(&range->lock);
+	if (!range->released && range->filesystems[0].pgmap &&
+	    longpin_runs_here(&range->runs, cursor, &pfn) && pfn != LONGPIN_GAP &&
+	    is_zone_device_page(pfn_to_page(pfn))) {
+		pgmap = longpin_page_pgmap(pfn_to_page(pfn));
+		for (one = range->filesystems; one < end && !sb; one++) {
+			if (one->pgmap == pgmap)
+				sb = one->sb;
+		}
+	}
+	if (sb)
+		atomic_inc(&sb->s_active);
+	spin_unlock(&range->lock);
+	return sb;
+}
+
+/*
  * One page's part of a COPY, by way of a buffer: user memory can't be touched under the pin's
  * lock, and a pin keeps its content where the caller's buffer fails.
+ *
+ * A file system that is frozen must not change. A store through the mapping waits in its page fault
+ * then, and so does this, with what a page fault waits for.
  */
 static int copy_within_page(struct pinned_range *range, struct longpin_run_cursor *cursor,
 			    size_t offset, size_t length, void __user *user, void *bounce,
-			    bool write)
+			    bool write, bool nonblock)
 {
+	struct super_block *sb = NULL;
 	size_t good = length;
-	int err;
+	int err = 0;
 
 	if (write)
 		good -= copy_from_user(bounce, user, length);
 	if (write && !good)
 		return -EFAULT;
-	spin_lock(&range->lock);
-	err = access_page(range, cursor, offset, good, bounce, write);
-	spin_unlock(&range->lock);
+	if (write)
+		sb = hold_filesystem(range, cursor);
+	if (sb && !longpin_start_write_fault(sb, !nonblock))
+		err = -EAGAIN;
+	if (!err) {
+		if (sb && sb_rdonly(sb)) {
+			err = -EROFS;
+		} else {
+			spin_lock(&range->lock);
+			err = access_page(range, cursor, offset, good, bounce, write);
+			spin_unlock(&range->lock);
+		}
+		if (sb)
+			sb_end_pagefault(sb);
+	}
+	if (sb)
+		deactivate_super(sb);
 	if (err)
 		return err;
 	if (!write)
@@ -533,10 +608,12 @@ static int copy_within_page(struct pinned_range *range, struct longpin_run_curso
  * pinned_range_copy - LONGPIN_COPY
  * @range: the pin
  * @copy: the request; its flags are known ones
+ * @nonblock: don't wait for a file system that is frozen
  *
- * Return: 0, -EINVAL, -EPERM, -ESTALE, -EFAULT, -EHWPOISON, -ENOMEM, -ENOENT, -EINTR.
+ * Return: 0, -EINVAL, -EPERM, -ESTALE, -EFAULT, -EHWPOISON, -ENOMEM, -ENOENT, -EINTR, -EAGAIN,
+ * -EROFS.
  */
-int pinned_range_copy(struct pinned_range *range, const struct longpin_copy *copy)
+int pinned_range_copy(struct pinned_range *range, const struct longpin_copy *copy, bool nonblock)
 {
 	bool write = copy->flags & LONGPIN_COPY_WRITE;
 	void __user *user = u64_to_user_ptr(copy->buffer);
@@ -561,7 +638,7 @@ int pinned_range_copy(struct pinned_range *range, const struct longpin_copy *cop
 			break;
 		}
 		n = min_t(u64, left, PAGE_SIZE - offset);
-		err = copy_within_page(range, &cursor, offset, n, user, bounce, write);
+		err = copy_within_page(range, &cursor, offset, n, user, bounce, write, nonblock);
 		offset = 0;
 		left -= n;
 		user += n;

@@ -134,6 +134,15 @@ static long try_again(struct taking *taking)
 	return ++taking->races < RACES_MAX ? 0 : -EAGAIN;
 }
 
+/* The pin has to know which file system to ask before it writes to a page of fs-DAX. */
+static bool note_filesystem(struct taking *taking, const struct longpin_taken *taken)
+{
+	if (!for_writing(taking) || taking->segment.kind != LONGPIN_KIND_FSDAX || !taken->device)
+		return true;
+	return pinned_range_note_filesystem(taking->range, taking->pgmap,
+					    file_inode(taking->segment.vma->vm_file)->i_sb);
+}
+
 /*
  * Hand pages that were taken over to the pin, if they are what is mapped now. Returns how many,
  * 0 to try again, or an errno. None is left with the caller.
@@ -153,6 +162,12 @@ static long hand_over(struct taking *taking, const struct longpin_taken *taken)
 		spin_unlock(&range->lock);
 		longpin_give_back(taken);
 		return try_again(taking);
+	}
+	if (!note_filesystem(taking, taken)) {
+		spin_unlock(&range->lock);
+		longpin_give_back(taken);
+		return longpin_refuse_at(taking->why, -EOPNOTSUPP, LONGPIN_REASON_LEASE_MEMORY,
+					 taking->addr);
 	}
 	err = longpin_runs_fill(&range->runs, &taking->cursor, taken);
 	if (!err)

@@ -25,8 +25,9 @@
  * header works with any version of the module. A size below the first published
  * size of the structure gets EINVAL.
  *
- * Members named out_* are results: what the caller leaves in them is ignored.
- * All others are inputs. Reserved members must be zero.
+ * Members named out_* are results: what the caller leaves in them is ignored, if
+ * the kernel knows them. All others are inputs. Reserved members must be zero. Set
+ * the whole structure to zero first: then there is no tail that could get E2BIG.
  *
  * Errors of every ioctl
  *
@@ -37,7 +38,9 @@
  *            beyond one page
  *
  * A call that fails changes nothing: no page stays pinned, nothing stays
- * charged, no handle is left.
+ * charged, no handle is left. That an answer can't be delivered is found out
+ * before anything is done that can't be undone. (LONGPIN_COPY and
+ * LONGPIN_EXTENTS that fail half-way have filled a part of the buffer.)
  */
 #ifndef _UAPI_LINUX_LONGPIN_H
 #define _UAPI_LINUX_LONGPIN_H
@@ -97,13 +100,24 @@
  *
  *   munmap(), mremap(), mmap() over it, execve(), the end of the process that made the pin;
  *   truncate, hole punch, collapse, insert, and exchange of a file's blocks, by anybody;
- *   MADV_DONTNEED, MADV_REMOVE and the like; the kernel, when it moves or reclaims pages.
+ *   MADV_DONTNEED, MADV_REMOVE and the like; the kernel, when it removes pages of fs-DAX from a
+ *   mapping of its own accord, or the zero page of a hole that is written to.
  *
- * What doesn't: mprotect() and fork(), except of anonymous huge pages, which they make the kernel
- * split, and of private hugetlb pages; fsync(), msync(), unlink() of a file that is mapped.
+ * What doesn't: fsync(), msync(), freezing a file system, unlink() of a file that is mapped; and
+ * mprotect() and fork(), except of huge pages that are mapped as one (anonymous, shared memory or
+ * fs-DAX), which they make the kernel split, and of private hugetlb pages.
+ *
+ * Of ordinary memory (anonymous, shared, hugetlb) a lease holds references, as a pin does: the
+ * kernel neither reclaims, swaps out nor moves a page as long as it is leased, and a memory cgroup
+ * that is too small for its leased pages runs out of memory. A process that wants such memory to be
+ * reclaimable gives its leases back by itself. Of fs-DAX a lease holds no references.
  *
  * What is taken back are the units that the kernel names pages of: the rest of the pin stays. Of a
- * huge page that is mapped as one, all goes that the pin has of it. Of a file on fs-DAX, ext4 and
+ * huge page that is mapped as one, all goes that the pin has of it. Where a mapping is divided, by
+ * munmap(), mremap(), mprotect(), mlock() or madvise() of a part of it, the kernel names the 2 MiB
+ * that are cut, whether or not there is a huge page: what is leased there goes too, and
+ * LONGPIN_REPIN gets back what is still mapped. Memory that is unmapped or protected in small pieces
+ * beside leased memory should be a mapping of its own, 2 MiB away. Of a file on fs-DAX, ext4 and
  * XFS name all that is mapped, whatever part of it loses its blocks (seen on 6.1 and 6.12), and
  * then wait for all of it: so all of the file's pages go, and LONGPIN_REPIN gets those back that
  * are still the file's. When memory is short while a pin is cut in two, the run that the cut falls
@@ -112,7 +126,8 @@
  *
  * What the holder writes through the pin to fs-DAX is in the file; but fsync() is not told of it,
  * and need not flush it from the processor's caches. A program that needs it there after a loss of
- * power flushes it itself.
+ * power flushes it itself. LONGPIN_COPY waits while the file system is frozen, as a store through
+ * the mapping does; a device that was given an address does not.
  *
  * What a lease can't do is stop a device that was told a physical address. A program that hands
  * addresses to a device has to stop it when it is told of a revocation; grace_ms gives it the
@@ -241,7 +256,8 @@ struct longpin_status {
  * DEVICE_GONE    EFAULT at: the DAX device was unbound in the middle of the call
  * DEVICE_PAGE    EOPNOTSUPP at: ZONE_DEVICE memory other than device-DAX
  * LEASE_MEMORY   EOPNOTSUPP at: memory that can't be leased: a private mapping of a file, a
- *                file in the page cache, pages that another driver mapped
+ *                file in the page cache, pages that another driver mapped; or, for writing, a
+ *                file on a fifth file system on DAX, or on a second one on the same device
  *
  * Limits; out_limit, out_used and out_asked say more:
  * MEMLOCK        ENOMEM: RLIMIT_MEMLOCK, counted by user; in bytes
@@ -373,8 +389,9 @@ struct longpin_info {
  * come back as 0.
  *
  * Errors: those above with their LONGPIN_REASON_*, and ENOMEM (kernel memory),
- * EINTR (a fatal signal came), EAGAIN (the mapping was changed again and again
- * while it was being pinned).
+ * EINTR (a fatal signal came; or the first lease of a process was interrupted by
+ * work that the kernel has for the task: try again), EAGAIN (the mapping was
+ * changed again and again while it was being pinned).
  *
  * Layout: 112 bytes, no padding.
  */
@@ -483,7 +500,9 @@ struct longpin_query {
  * Errors: ENOENT (no such handle), EINVAL (length 0, or beyond the end), EPERM
  * (LONGPIN_COPY_WRITE to a pin made without LONGPIN_PIN_WRITE), ESTALE (a page was
  * taken back: what lies before it was copied), EFAULT (the buffer), EHWPOISON (a page
- * is known to be broken), ENOMEM (kernel memory), EINTR (a fatal signal came).
+ * is known to be broken), EAGAIN (the file system of a page of fs-DAX is frozen, and the
+ * file is O_NONBLOCK; else the call waits), EROFS (it was made read-only by force), ENOMEM
+ * (kernel memory), EINTR (a fatal signal came).
  *
  * Layout: 40 bytes, no padding.
  */
@@ -560,7 +579,8 @@ struct longpin_extents {
  * For every page that the part touches and the pin no longer holds, the page that is mapped there
  * now is taken, by the rules and limits of LONGPIN_PIN. So the pin follows its file, or its
  * mapping. All or nothing: if one of them can't be had, none is taken, and the pin holds what it
- * held.
+ * held. Until the call succeeds, LONGPIN_QUERY, LONGPIN_EXTENTS and LONGPIN_COPY see none of the pages
+ * that it takes.
  *
  * Errors: those of LONGPIN_PIN, and ENOENT (no such handle), EINVAL (beyond the end), EOPNOTSUPP
  * (not a leased pin), EPERM (not the process that made the pin, or it has called execve() since).
@@ -598,8 +618,8 @@ struct longpin_repin {
  * LONGPIN_EVENT_REVOKING when the device has been stopped there. The pin stays, even if it
  * holds nothing any more.
  *
- * Errors: ENOENT (no such handle), EINVAL (length 0, or beyond the end), EOPNOTSUPP (not a
- * leased pin).
+ * Errors: ENOENT (no such handle, or the pin has just ended), EINVAL (length 0, or beyond the end),
+ * EOPNOTSUPP (not a leased pin).
  *
  * Layout: 40 bytes, no padding.
  */
