@@ -243,7 +243,7 @@ __poll_t longpin_event_queue_poll(struct longpin_event_queue *queue, struct file
 static int make_status(struct longpin_event_queue *queue)
 {
 	struct longpin_status *status =
-		(struct longpin_status *)get_zeroed_page(GFP_KERNEL); /* one a file */
+		(struct longpin_status *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 
 	if (!status)
 		return -ENOMEM;

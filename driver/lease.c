@@ -218,12 +218,23 @@ static const struct mmu_interval_notifier_ops notifier_ops = {
 	.invalidate = invalidate,
 };
 
+/*
+ * The first notifier of a process takes a lock of each of its mappings, and gives up at any signal. With many
+ * mappings, and a timer, it would never come to an end: only a fatal one is let through. What else makes
+ * it give up (a task work) ends the call with EINTR, rather than that it is begun again without bound.
+ */
 static int start_notifier(struct longpin_lease *lease)
 {
 	const struct pinned_range *range = lease->range;
+	sigset_t others, before;
+	int err;
 
-	return mmu_interval_notifier_insert(&lease->notifier, current->mm, range->addr & PAGE_MASK,
-					    range->runs.total << PAGE_SHIFT, &notifier_ops);
+	siginitsetinv(&others, sigmask(SIGKILL));
+	sigprocmask(SIG_BLOCK, &others, &before);
+	err = mmu_interval_notifier_insert(&lease->notifier, current->mm, range->addr & PAGE_MASK,
+					   range->runs.total << PAGE_SHIFT, &notifier_ops);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return err;
 }
 
 static void stop_notifier(struct longpin_lease *lease)
@@ -316,7 +327,7 @@ int longpin_lease_check(const struct longpin_pin *request, struct longpin_refusa
  *
  * No mmap lock may be held.
  *
- * Return: the lease, or an ERR_PTR: -ENOMEM, -EBADF, -EINVAL, -EINTR, -ERESTARTNOINTR.
+ * Return: the lease, or an ERR_PTR: -ENOMEM, -EBADF, -EINVAL, -EINTR.
  */
 struct longpin_lease *longpin_lease_create(struct pinned_range *range,
 					   const struct longpin_pin *request,
@@ -342,9 +353,6 @@ struct longpin_lease *longpin_lease_create(struct pinned_range *range,
 		lease->eventfd = eventfd;
 	}
 	err = start_notifier(lease);
-	/* The first notifier of a process gives up at any signal. */
-	if (err == -EINTR && !fatal_signal_pending(current))
-		err = -ERESTARTNOINTR;
 	if (err)
 		goto out_free;
 	return lease;
