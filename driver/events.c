@@ -1,38 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Events: what happens, sent to those who listen.
+ * Events: what happens, sent to those who subscribed.
  *
- * Two kinds of listeners. The members of the multicast group "events" get everything, so they
- * have to be privileged, and are where the privilege is: in the initial network namespace.
  * Subscribers are anybody, anywhere, and get what they may see and want to see, in their own terms:
- * a message is made for each of them.
+ * a message is made for each of them. It goes to the address of the socket, as messages of the
+ * kernel do; the socket is kept open meanwhile, so that the address can't be another's by then.
  *
- * It is put into the subscriber's socket, of which we hold a reference, and not sent to the
- * socket's address: a moment after the socket was closed that may be somebody else's.
- *
- * Revocations are told by those who can't wait. So they go into a ring of a fixed size first, and
- * somebody else sends them.
+ * Revocations come from those who can't wait. So each audience has a ring of them, and somebody
+ * else sends them, a few at a time. What else happens to a pin is sent after them.
  *
  * A socket that is too slow loses events, and its next read fails with ENOBUFS. A subscriber can
- * also tell by the sequence number in the header, which counts the events that it should have had.
+ * also see it by the sequence number in the event, which counts those that it should have had.
  *
- * Lock order: subscribers_lock is taken to change the list, and nothing else under it. Whoever
- * walks the list is in an SRCU section, and takes a subscriber's lock in it: one slow subscriber
- * keeps only those waiting who have something to tell it.
+ * Lock order: struct longpin_audience.sending, struct longpin_subscriber.lock; all in a section of
+ * longpin_subscribers_lock(), so one slow subscriber keeps only those waiting who have something to
+ * send to it.
  */
 #include <linux/ktime.h>
-#include <linux/list.h>
-#include <linux/mutex.h>
-#include <linux/net.h>
 #include <linux/netlink.h>
-#include <linux/notifier.h>
-#include <linux/pid_namespace.h>
-#include <linux/slab.h>
-#include <linux/srcu.h>
-#include <linux/user_namespace.h>
+#include <linux/sched.h>
 #include <linux/workqueue.h>
 #include <net/genetlink.h>
-#include <net/net_namespace.h>
 #include <net/sock.h>
 
 #include <linux/longpin.h>
@@ -46,45 +34,18 @@
 #include "process.h"
 #include "reader.h"
 #include "records.h"
-
-/* Sockets that one ordinary user may subscribe with: each of them costs everybody who pins. */
-#define USER_SUBSCRIBERS 64
+#include "subscribers.h"
 
 /* Room for all attributes of an event but the path of a file. */
 #define EVENT_BYTES 512
 
-/**
- * struct subscriber - a socket that subscribed
- * @node: in subscribers
- * @sk: the socket; a reference is held
- * @portid: its address
- * @uid: the user who subscribed
- * @reader: in whose terms to tell it
- * @wanted: what to tell it
- * @lock: orders the events and their numbers
- * @sent: events put into the socket, or lost on the way; protected by @lock
- *
- * Lives until its socket is closed. All but @sent never change.
- */
-struct subscriber {
-	struct list_head node;
-	struct sock *sk;
-	u32 portid;
-	kuid_t uid;
-	struct longpin_reader reader;
-	struct longpin_process_filter wanted;
-	struct mutex lock; /* see above */
-	u32 sent;
-};
-
-static LIST_HEAD(subscribers);
-static DEFINE_MUTEX(subscribers_lock);	    /* to change the list */
-static struct srcu_struct subscribers_srcu; /* to walk it */
+/* Revocations that are sent before others on the queue have their turn. */
+#define BATCH 16
 
 /**
  * struct news - something to be told
  * @cmd: LONGPIN_CMD_*_NTF
- * @time: when, in nanoseconds since 1970; 0 for now
+ * @time: when, in nanoseconds since 1970
  * @process: who did it
  * @range: the pin; NULL for a request that was refused
  * @cause: LONGPIN_CAUSE_*, or 0
@@ -108,9 +69,10 @@ struct news {
 };
 
 static int put_event(struct sk_buff *skb, const struct longpin_reader *reader,
-		     const struct news *news)
+		     const struct news *news, u32 sequence)
 {
-	if (nla_put_u64_64bit(skb, LONGPIN_A_PIN_TIME, news->time, LONGPIN_A_PIN_PAD))
+	if (nla_put_u32(skb, LONGPIN_A_PIN_SEQUENCE, sequence) ||
+	    nla_put_u64_64bit(skb, LONGPIN_A_PIN_TIME, news->time, LONGPIN_A_PIN_PAD))
 		return -EMSGSIZE;
 	if (news->cause && nla_put_u32(skb, LONGPIN_A_PIN_CAUSE, news->cause))
 		return -EMSGSIZE;
@@ -126,7 +88,7 @@ static int put_event(struct sk_buff *skb, const struct longpin_reader *reader,
 }
 
 /* The event as a message, or NULL without memory. */
-static struct sk_buff *event_message(const struct news *news, u32 portid, u32 seq,
+static struct sk_buff *event_message(const struct news *news, u32 sequence,
 				     const struct longpin_reader *reader)
 {
 	const struct longpin_file *file = news->range ? news->range->file : NULL;
@@ -137,8 +99,9 @@ static struct sk_buff *event_message(const struct news *news, u32 portid, u32 se
 	skb = genlmsg_new(EVENT_BYTES + (file ? strlen(file->path) : 0), GFP_KERNEL);
 	if (!skb)
 		return NULL;
-	header = genlmsg_put(skb, portid, seq, &longpin_family, 0, news->cmd);
-	if (WARN_ON_ONCE(!header || put_event(skb, reader, news))) {
+	/* Nobody asked for it: so it has neither the address nor the number of a request. */
+	header = genlmsg_put(skb, 0, 0, &longpin_family, 0, news->cmd);
+	if (WARN_ON_ONCE(!header || put_event(skb, reader, news, sequence))) {
 		nlmsg_free(skb);
 		return NULL;
 	}
@@ -146,96 +109,157 @@ static struct sk_buff *event_message(const struct news *news, u32 portid, u32 se
 	return skb;
 }
 
-static void lost_one(struct sock *sk)
-{
-	sk->sk_err = ENOBUFS;
-	sk->sk_error_report(sk);
-}
-
-static void tell_subscriber(struct subscriber *subscriber, const struct news *news)
+/* What was lost before it was a message: netlink itself says so of messages. */
+static void lose(struct longpin_subscriber *subscriber, u32 events)
 {
 	struct sock *sk = subscriber->sk;
-	struct sk_buff *skb;
-	int err = -ENOBUFS;
 
 	mutex_lock(&subscriber->lock);
-	skb = event_message(news, subscriber->portid, ++subscriber->sent, &subscriber->reader);
-	if (skb)
-		err = sock_queue_rcv_skb(sk, skb);
+	subscriber->sent += events;
+	if (!subscriber->over) {
+		sk->sk_err = ENOBUFS;
+		sk->sk_error_report(sk);
+	}
 	mutex_unlock(&subscriber->lock);
+}
 
-	if (!err)
+static void send_to(struct longpin_subscriber *subscriber, const struct news *news)
+{
+	struct file *file = longpin_sock_file(subscriber->sk);
+	struct sk_buff *skb = NULL;
+
+	if (!file) /* it is being closed */
 		return;
-	kfree_skb(skb);
-	if (err != -EPERM) /* that is the socket's own filter */
-		lost_one(sk);
+	mutex_lock(&subscriber->lock);
+	if (!subscriber->over) {
+		skb = event_message(news, subscriber->sent + 1, &subscriber->reader);
+		if (skb) {
+			subscriber->sent++;
+			genlmsg_unicast(sock_net(subscriber->sk), skb, subscriber->portid);
+		}
+	}
+	mutex_unlock(&subscriber->lock);
+	if (!skb)
+		lose(subscriber, 1);
+	fput(file);
 }
 
-static void tell_subscribers(const struct news *news)
+static void send_to_audience(const struct longpin_audience *audience, const struct news *news)
 {
-	struct subscriber *subscriber;
-	int section;
+	struct longpin_subscriber *subscriber;
 
-	section = srcu_read_lock(&subscribers_srcu);
-	list_for_each_entry_srcu(subscriber, &subscribers, node,
-				 srcu_read_lock_held(&subscribers_srcu)) {
+	list_for_each_entry_srcu(subscriber, &audience->subscribers, in_audience,
+				 longpin_subscribers_locked()) {
 		if (longpin_reader_wants(&subscriber->reader, &subscriber->wanted, news->process))
-			tell_subscriber(subscriber, news);
+			send_to(subscriber, news);
 	}
-	srcu_read_unlock(&subscribers_srcu, section);
 }
 
-static int refuse_unprivileged(struct sock *sk, struct sk_buff *skb, void *data)
+/*
+ * Take a revocation out of the ring: the oldest, or the oldest of a pin. If there is none at all,
+ * *lost is how many had no room.
+ */
+static bool take_pending(struct longpin_audience *audience, const struct pinned_range *of,
+			 struct longpin_revocation *taken, u32 *lost)
 {
-	return !file_ns_capable(sk->sk_socket->file, &init_user_ns, CAP_SYS_ADMIN);
+	struct longpin_revocation *one;
+	bool found = false;
+	unsigned int i;
+
+	*lost = 0;
+	spin_lock(&audience->lock);
+	for (i = 0; !found && i < audience->count; i++) {
+		one = &audience->pending[(audience->first + i) % LONGPIN_PENDING];
+		if (!one->range || (of && one->range != of))
+			continue;
+		*taken = *one;
+		one->range = NULL;
+		found = true;
+	}
+	while (audience->count && !audience->pending[audience->first].range) {
+		audience->first = (audience->first + 1) % LONGPIN_PENDING;
+		audience->count--;
+	}
+	if (!found && !audience->count) {
+		*lost = audience->lost;
+		audience->lost = 0;
+	}
+	spin_unlock(&audience->lock);
+	return found;
 }
 
-static void tell_group(const struct news *news)
+/* Send a pending revocation, if there is one: as take_pending(). */
+static bool send_one_pending(struct longpin_audience *audience, const struct pinned_range *of)
 {
-	static const struct longpin_reader everybody = {
-		.pid_ns = &init_pid_ns,
-		.user_ns = &init_user_ns,
-		.sees_all = true,
-	};
-	struct sk_buff *skb = event_message(news, 0, 0, &everybody);
+	struct longpin_subscriber *subscriber;
+	struct longpin_revocation one;
+	u32 lost;
+	bool found;
 
-	if (skb)
-		longpin_multicast(&longpin_family, skb, refuse_unprivileged);
-	else
-		genl_set_err(&longpin_family, &init_net, 0, 0, -ENOBUFS);
+	mutex_lock(&audience->sending);
+	found = take_pending(audience, of, &one, &lost);
+	if (found) {
+		struct news news = {
+			.cmd = LONGPIN_CMD_REVOKED_NTF,
+			.time = one.time,
+			.process = &one.range->maker,
+			.range = one.range,
+			.cause = one.cause,
+			.change = &one.change,
+		};
+
+		send_to_audience(audience, &news);
+	} else if (lost) {
+		list_for_each_entry_srcu(subscriber, &audience->subscribers, in_audience,
+					 longpin_subscribers_locked())
+			lose(subscriber, lost);
+	}
+	mutex_unlock(&audience->sending);
+	if (found)
+		pinned_range_put(one.range);
+	return found;
 }
 
-/* Something could not be told: let everybody know that. */
-static void lose(void)
+/* The work of an audience. */
+static void send_pending(struct work_struct *work)
 {
-	struct subscriber *subscriber;
+	struct longpin_audience *audience = container_of(work, struct longpin_audience, work);
+	unsigned int left = BATCH;
 	int section;
+	bool more;
 
-	section = srcu_read_lock(&subscribers_srcu);
-	list_for_each_entry_srcu(subscriber, &subscribers, node,
-				 srcu_read_lock_held(&subscribers_srcu)) {
-		mutex_lock(&subscriber->lock);
-		subscriber->sent++;
-		mutex_unlock(&subscriber->lock);
-		lost_one(subscriber->sk);
-	}
-	srcu_read_unlock(&subscribers_srcu, section);
-	if (longpin_group_has_listeners())
-		genl_set_err(&longpin_family, &init_net, 0, 0, -ENOBUFS);
+	section = longpin_subscribers_lock();
+	do {
+		more = send_one_pending(audience, NULL);
+		cond_resched();
+	} while (more && --left);
+	longpin_subscribers_unlock(section);
+	if (more)
+		longpin_audience_queue(audience);
 }
 
-static bool anybody_listens(void)
+static void send_to_one_audience(struct longpin_audience *audience, const struct news *news)
 {
-	return !list_empty(&subscribers) || longpin_group_has_listeners();
+	unsigned int left = LONGPIN_PENDING;
+
+	if (!audience)
+		return;
+	/* First what was revoked of it before. */
+	while (news->range && news->range->lease && left-- &&
+	       send_one_pending(audience, news->range))
+		;
+	send_to_audience(audience, news);
 }
 
 static void send_news(struct news *news)
 {
-	if (!news->time)
-		news->time = ktime_get_real_ns();
-	tell_subscribers(news);
-	if (longpin_group_has_listeners())
-		tell_group(news);
+	int section;
+
+	news->time = ktime_get_real_ns();
+	section = longpin_subscribers_lock();
+	send_to_one_audience(longpin_audience_of(news->process->owner), news);
+	send_to_one_audience(&longpin_everybody, news);
+	longpin_subscribers_unlock(section);
 }
 
 /**
@@ -250,7 +274,7 @@ void longpin_send_pinned(struct pinned_range *range)
 		.range = range,
 	};
 
-	if (anybody_listens())
+	if (longpin_anybody_subscribed())
 		send_news(&news);
 }
 
@@ -268,7 +292,7 @@ void longpin_send_unpinned(struct pinned_range *range, u32 cause)
 		.cause = cause,
 	};
 
-	if (anybody_listens())
+	if (longpin_anybody_subscribed())
 		send_news(&news);
 }
 
@@ -292,7 +316,7 @@ void longpin_send_refused(const struct longpin_context *context, const struct lo
 		.why = why,
 	};
 
-	if (anybody_listens()) {
+	if (longpin_anybody_subscribed()) {
 		longpin_process_note(&process);
 		send_news(&news);
 		longpin_process_forget(&process);
@@ -311,73 +335,32 @@ void longpin_send_repinned(struct pinned_range *range)
 		.range = range,
 	};
 
-	if (anybody_listens())
+	if (longpin_anybody_subscribed())
 		send_news(&news);
 }
 
-/**
- * struct revocation - pages that were taken back, to be told
- * @range: the pin; a reference is held
- * @cause: LONGPIN_CAUSE_*
- * @change: what was taken back
- * @time: when, in nanoseconds since 1970
- */
-struct revocation {
-	struct pinned_range *range;
-	u32 cause;
-	struct longpin_change change;
-	u64 time;
-};
-
-static void send_revocations(struct work_struct *work);
-
-#define RING_REVOCATIONS 256U
-static struct revocation revocations[RING_REVOCATIONS];
-static unsigned int revocations_first, revocations_count;
-static bool revocations_lost;		  /* behind those in the ring, which was full */
-static DEFINE_SPINLOCK(revocations_lock); /* a leaf, for those above */
-static DECLARE_WORK(revocations_work, send_revocations);
-
-/* Take one out of the ring. If there is none, *lost tells whether some had no room. */
-static bool next_revocation(struct revocation *next, bool *lost)
+/* Doesn't sleep. */
+static void push(struct longpin_audience *audience, struct pinned_range *range, u32 cause,
+		 const struct longpin_change *change)
 {
-	bool found;
+	struct longpin_revocation *fresh;
 
-	spin_lock(&revocations_lock);
-	found = revocations_count;
-	if (found) {
-		*next = revocations[revocations_first];
-		revocations_first = (revocations_first + 1) % RING_REVOCATIONS;
-		revocations_count--;
+	if (!audience || list_empty(&audience->subscribers))
+		return;
+	spin_lock(&audience->lock);
+	/* Nor anything after what was lost, until that was said. */
+	if (!audience->lost && audience->count < LONGPIN_PENDING) {
+		fresh = &audience->pending[(audience->first + audience->count++) % LONGPIN_PENDING];
+		pinned_range_get(range);
+		fresh->range = range;
+		fresh->cause = cause;
+		fresh->change = *change;
+		fresh->time = ktime_get_real_ns();
 	} else {
-		*lost = revocations_lost;
-		revocations_lost = false;
+		audience->lost++;
 	}
-	spin_unlock(&revocations_lock);
-	return found;
-}
-
-static void send_revocations(struct work_struct *work)
-{
-	struct revocation next;
-	bool lost;
-
-	while (next_revocation(&next, &lost)) {
-		struct news news = {
-			.cmd = LONGPIN_CMD_REVOKED_NTF,
-			.time = next.time,
-			.process = &next.range->maker,
-			.range = next.range,
-			.cause = next.cause,
-			.change = &next.change,
-		};
-
-		send_news(&news);
-		pinned_range_put(next.range);
-		cond_resched();
-	}
-	if (lost)
-		lose();
+	spin_unlock(&audience->lock);
+	longpin_audience_queue(audience);
 }
 
 /**
@@ -386,150 +369,29 @@ static void send_revocations(struct work_struct *work)
  * @cause: LONGPIN_CAUSE_*
  * @change: what was taken back
  *
- * Doesn't sleep: it is told a moment later.
+ * Doesn't sleep: it is sent a moment later.
  */
 void longpin_send_revoked(struct pinned_range *range, u32 cause,
 			  const struct longpin_change *change)
 {
-	struct revocation *fresh;
+	int section;
 
-	if (!anybody_listens())
+	if (!longpin_anybody_subscribed())
 		return;
-	spin_lock(&revocations_lock);
-	if (revocations_count < RING_REVOCATIONS) {
-		fresh = &revocations[(revocations_first + revocations_count++) % RING_REVOCATIONS];
-		pinned_range_get(range);
-		fresh->range = range;
-		fresh->cause = cause;
-		fresh->change = *change;
-		fresh->time = ktime_get_real_ns();
-	} else {
-		revocations_lost = true;
-	}
-	spin_unlock(&revocations_lock);
-	schedule_work(&revocations_work);
-}
-
-static void free_subscriber(struct subscriber *subscriber)
-{
-	longpin_reader_exit(&subscriber->reader);
-	sock_put(subscriber->sk);
-	mutex_destroy(&subscriber->lock);
-	kfree(subscriber);
-}
-
-/* May the socket become one more? */
-static int check_subscriber(const struct subscriber *fresh)
-{
-	const struct subscriber *other;
-	unsigned int count = 0;
-
-	lockdep_assert_held(&subscribers_lock);
-
-	list_for_each_entry(other, &subscribers, node) {
-		if (other->sk == fresh->sk)
-			return -EBUSY;
-		count += uid_eq(other->uid, fresh->uid);
-	}
-	return fresh->reader.sees_all || count < USER_SUBSCRIBERS ? 0 : -EDQUOT;
+	section = longpin_subscribers_lock();
+	push(longpin_audience_of(range->maker.owner), range, cause, change);
+	push(&longpin_everybody, range, cause, change);
+	longpin_subscribers_unlock(section);
 }
 
 /**
- * longpin_subscribe - send events to a socket of the current process, until it is closed
- * @sk: the socket
- * @portid: its address
- * @reader: who asks; taken over, whatever is returned
- * @wanted: what to send
- *
- * Return: 0; -EBUSY when the socket has subscribed already; -EDQUOT when the user has too many
- * sockets that have; -ENOMEM.
- */
-int longpin_subscribe(struct sock *sk, u32 portid, const struct longpin_reader *reader,
-		      const struct longpin_process_filter *wanted)
-{
-	struct subscriber *fresh = kzalloc(sizeof(*fresh), GFP_KERNEL_ACCOUNT);
-	struct longpin_reader unused = *reader;
-	int err;
-
-	if (!fresh) {
-		longpin_reader_exit(&unused);
-		return -ENOMEM;
-	}
-	sock_hold(sk);
-	fresh->sk = sk;
-	fresh->portid = portid;
-	fresh->uid = current_uid();
-	fresh->reader = *reader;
-	fresh->wanted = *wanted;
-	mutex_init(&fresh->lock);
-
-	mutex_lock(&subscribers_lock);
-	err = check_subscriber(fresh);
-	if (!err)
-		list_add_tail_rcu(&fresh->node, &subscribers);
-	mutex_unlock(&subscribers_lock);
-
-	if (err)
-		free_subscriber(fresh);
-	return err;
-}
-
-/* The subscriber whose socket was closed. Another socket may have its address by now. */
-static struct subscriber *find_closed(const struct netlink_notify *closed)
-{
-	struct subscriber *subscriber;
-
-	lockdep_assert_held(&subscribers_lock);
-
-	list_for_each_entry(subscriber, &subscribers, node) {
-		if (subscriber->portid == closed->portid &&
-		    net_eq(sock_net(subscriber->sk), closed->net) &&
-		    sock_flag(subscriber->sk, SOCK_DEAD))
-			return subscriber;
-	}
-	return NULL;
-}
-
-static int socket_closed(struct notifier_block *block, unsigned long state, void *data)
-{
-	const struct netlink_notify *closed = data;
-	struct subscriber *subscriber;
-
-	if (state != NETLINK_URELEASE || closed->protocol != NETLINK_GENERIC)
-		return NOTIFY_DONE;
-
-	mutex_lock(&subscribers_lock);
-	subscriber = find_closed(closed);
-	if (subscriber)
-		list_del_rcu(&subscriber->node);
-	mutex_unlock(&subscribers_lock);
-
-	if (subscriber) {
-		synchronize_srcu(&subscribers_srcu);
-		free_subscriber(subscriber);
-	}
-	return NOTIFY_DONE;
-}
-
-static struct notifier_block socket_notifier = {
-	.notifier_call = socket_closed,
-};
-
-/**
- * longpin_events_init - begin to notice sockets that are closed
+ * longpin_events_init - be ready to send
  *
  * Return: 0, or an errno.
  */
 int longpin_events_init(void)
 {
-	int err = init_srcu_struct(&subscribers_srcu);
-
-	if (err)
-		return err;
-	err = netlink_register_notifier(&socket_notifier);
-	if (err)
-		cleanup_srcu_struct(&subscribers_srcu);
-	return err;
+	return longpin_subscribers_init(send_pending);
 }
 
 /**
@@ -539,20 +401,15 @@ int longpin_events_init(void)
  */
 void longpin_events_finish(void)
 {
-	flush_work(&revocations_work);
+	longpin_subscribers_flush();
 }
 
 /**
- * longpin_events_exit - forget all subscribers
+ * longpin_events_exit - undo longpin_events_init()
  *
- * No events are sent and nobody can subscribe any more.
+ * Nobody can subscribe any more.
  */
 void longpin_events_exit(void)
 {
-	struct subscriber *subscriber, *next;
-
-	netlink_unregister_notifier(&socket_notifier);
-	list_for_each_entry_safe(subscriber, next, &subscribers, node)
-		free_subscriber(subscriber);
-	cleanup_srcu_struct(&subscribers_srcu);
+	longpin_subscribers_exit();
 }

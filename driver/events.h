@@ -7,14 +7,8 @@
 struct longpin_change;
 struct longpin_context;
 struct longpin_pin;
-struct longpin_process_filter;
-struct longpin_reader;
 struct longpin_refusal;
 struct pinned_range;
-struct sock;
-
-int longpin_subscribe(struct sock *sk, u32 portid, const struct longpin_reader *reader,
-		      const struct longpin_process_filter *wanted);
 
 void longpin_send_pinned(struct pinned_range *range);
 void longpin_send_unpinned(struct pinned_range *range, u32 cause);

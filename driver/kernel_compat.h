@@ -18,6 +18,7 @@
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
+#include <linux/net.h>
 #include <linux/poll.h>
 #include <linux/rculist.h>
 #include <linux/rcupdate.h>
@@ -25,6 +26,7 @@
 #include <linux/uaccess.h>
 #include <linux/user_namespace.h>
 #include <net/genetlink.h>
+#include <net/sock.h>
 
 #include "kernel_features.h"
 
@@ -67,6 +69,11 @@
 
 #ifndef list_for_each_entry_srcu /* 5.10 */
 #define list_for_each_entry_srcu(pos, head, member, cond) list_for_each_entry_rcu(pos, head, member)
+#endif
+
+#ifndef hlist_for_each_entry_srcu /* 5.10 */
+#define hlist_for_each_entry_srcu(pos, head, member, cond) \
+	hlist_for_each_entry_rcu(pos, head, member)
 #endif
 
 #ifdef NLA_POLICY_MIN /* 5.0 */
@@ -431,30 +438,27 @@ static inline const struct inode *longpin_file_inode(struct file *file)
 #endif
 }
 
-/* Can longpin_multicast() ask for each socket whether it is to have the message? */
-static inline bool longpin_multicast_asks(void)
-{
-#ifdef LONGPIN_HAVE_BROADCAST_FILTERED
-	return true;
-#else
-	return false;
-#endif
-}
-
 /*
- * Send to the family's first multicast group, in the initial network namespace; only to sockets
- * that @refuse returns 0 for, where the kernel can ask it. The message is given away. May sleep.
+ * A reference on the file of a socket that user space opened; NULL when it is being closed. As long
+ * as it is held the socket isn't released.
  */
-static inline void longpin_multicast(const struct genl_family *family, struct sk_buff *skb,
-				     int (*refuse)(struct sock *sk, struct sk_buff *skb,
-						   void *data))
+static inline struct file *longpin_sock_file(struct sock *sk)
 {
-#ifdef LONGPIN_HAVE_BROADCAST_FILTERED
-	netlink_broadcast_filtered(init_net.genl_sock, skb, 0, family->mcgrp_offset, GFP_KERNEL,
-				   refuse, NULL);
+	struct file *file = NULL;
+
+	/* What releases the socket takes the lock before it lets go of the file. */
+	read_lock_bh(&sk->sk_callback_lock);
+	if (sk->sk_socket) {
+#ifdef LONGPIN_HAVE_GET_FILE_ACTIVE
+		file = get_file_active(&sk->sk_socket->file);
 #else
-	genlmsg_multicast(family, skb, 0, 0, GFP_KERNEL);
+		file = sk->sk_socket->file;
+		if (file && !get_file_rcu(file))
+			file = NULL;
 #endif
+	}
+	read_unlock_bh(&sk->sk_callback_lock);
+	return file;
 }
 
 /*

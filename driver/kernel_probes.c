@@ -66,14 +66,12 @@ int probe(struct mm_struct *mm, struct page **pages)
 	return ((struct genl_ops *)pages)->maxattr;
 #elif defined(PROBE_GENL_FAMILY_POLICY)		  /* 5.2 */
 	return !((struct genl_family *)pages)->policy;
-#elif defined(PROBE_GUARDED_GROUP)		  /* 6.7, 6.1.68 */
-	return ((struct genl_multicast_group *)pages)->flags & GENL_MCAST_CAP_SYS_ADMIN;
 #elif defined(PROBE_DUMP_EXTACK)		  /* 4.20 */
 	return !((struct netlink_callback *)pages)->extack;
 #elif defined(PROBE_FILE_USER_PATH)		  /* 6.8 */
 	return !file_user_path(NULL) || !file_user_inode(NULL);
-#elif defined(PROBE_BROADCAST_FILTERED)		  /* until 5.17, and since 6.6 */
-	return netlink_broadcast_filtered(NULL, NULL, 0, 0, GFP_KERNEL, NULL, NULL);
+#elif defined(PROBE_GET_FILE_ACTIVE)		  /* 6.7 */
+	return !get_file_active((struct file **)pages);
 #elif defined(PROBE_INTERVAL_NOTIFIER)		  /* 5.5, with CONFIG_MMU_NOTIFIER */
 	/* Without that, as in RHEL 8.3 and 8.5, notifiers aren't told of what kind an event is. */
 	return mmu_notifier_range_blockable((struct mmu_notifier_range *)pages) &&

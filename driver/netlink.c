@@ -23,6 +23,7 @@
 #include "pin.h"
 #include "reader.h"
 #include "records.h"
+#include "subscribers.h"
 
 /* Pins that are looked at while the lock of their table is held. */
 #define DUMP_BATCH 1024
@@ -46,7 +47,7 @@ static const struct nla_policy pin_policy[MAXATTR + 1] = {
 	[LONGPIN_A_PIN_KINDS] = NLA_POLICY_MIN(NLA_U32, 1),
 };
 
-static const struct nla_policy stats_policy[MAXATTR + 1] = {};
+static const struct nla_policy no_policy[MAXATTR + 1] = {};
 
 static const struct nla_policy subscribe_policy[MAXATTR + 1] = {
 	[LONGPIN_A_PIN_PID] = NLA_POLICY_MIN(NLA_U32, 1),
@@ -256,6 +257,18 @@ static int subscribe(struct sk_buff *request, struct genl_info *info)
 		NL_SET_ERR_MSG(info->extack, "this socket has subscribed already");
 	if (err == -EDQUOT)
 		NL_SET_ERR_MSG(info->extack, "this user has too many subscriptions");
+	return err;
+}
+
+static int unsubscribe(struct sk_buff *request, struct genl_info *info)
+{
+	int err = check_attributes(info->attrs, NONE, info->extack);
+
+	if (err)
+		return err;
+	err = longpin_unsubscribe(NETLINK_CB(request).sk, info->snd_portid);
+	if (err == -ENOENT)
+		NL_SET_ERR_MSG(info->extack, "this socket has not subscribed");
 	return err;
 }
 
@@ -488,21 +501,18 @@ static const struct genl_ops ops[] = {
 		.done = end_dump,
 	},
 	{
-		LONGPIN_GENL_OP(LONGPIN_CMD_STATS_GET, stats_policy, MAXATTR),
+		LONGPIN_GENL_OP(LONGPIN_CMD_STATS_GET, no_policy, MAXATTR),
 		.doit = get_statistics,
 	},
 	{
 		LONGPIN_GENL_OP(LONGPIN_CMD_SUBSCRIBE, subscribe_policy, MAXATTR),
 		.doit = subscribe,
 	},
+	{
+		LONGPIN_GENL_OP(LONGPIN_CMD_UNSUBSCRIBE, no_policy, MAXATTR),
+		.doit = unsubscribe,
+	},
 };
-
-#ifdef LONGPIN_HAVE_GUARDED_GROUP
-/* What everybody does is told to the privileged only. */
-static const struct genl_multicast_group groups[] = {
-	{ .name = LONGPIN_MCGRP_EVENTS, .flags = GENL_MCAST_CAP_SYS_ADMIN },
-};
-#endif
 
 struct genl_family longpin_family __ro_after_init = {
 	.name = LONGPIN_FAMILY_NAME,
@@ -512,41 +522,8 @@ struct genl_family longpin_family __ro_after_init = {
 	.parallel_ops = true,
 	.ops = ops,
 	.n_ops = ARRAY_SIZE(ops),
-#ifdef LONGPIN_HAVE_GUARDED_GROUP
-	.mcgrps = groups,
-	.n_mcgrps = ARRAY_SIZE(groups),
-#endif
 	.module = THIS_MODULE,
 };
-
-/**
- * longpin_group_has_listeners - is anybody in the multicast group?
- *
- * Return: whether somebody is.
- */
-bool longpin_group_has_listeners(void)
-{
-	return longpin_family.n_mcgrps && genl_has_listeners(&longpin_family, &init_net, 0);
-}
-
-/*
- * A socket can join a group before it has an owner, and so unasked. Where the kernel can't ask each
- * member when something is sent, throw such members out, which unregistering does; and do without
- * the group if they keep coming back.
- */
-static int __init register_family(void)
-{
-	int tries, err;
-
-	for (tries = 0;; tries++) {
-		err = genl_register_family(&longpin_family);
-		if (err || longpin_multicast_asks() || !longpin_group_has_listeners())
-			return err;
-		genl_unregister_family(&longpin_family);
-		if (tries == 3)
-			longpin_family.n_mcgrps = 0;
-	}
-}
 
 /**
  * longpin_netlink_init - register the family
@@ -559,7 +536,7 @@ int __init longpin_netlink_init(void)
 
 	if (err)
 		return err;
-	err = register_family();
+	err = genl_register_family(&longpin_family);
 	if (err)
 		longpin_events_exit();
 	return err;

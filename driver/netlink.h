@@ -8,8 +8,6 @@ struct genl_family;
 
 extern struct genl_family longpin_family;
 
-bool longpin_group_has_listeners(void);
-
 int longpin_netlink_init(void);
 void longpin_netlink_exit(void);
 

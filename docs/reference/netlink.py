@@ -59,9 +59,6 @@ def main():
     heading("Commands", "-")
     for one in spec["operations"]["list"]:
         command(one)
-    heading("Multicast groups", "-")
-    for one in spec["mcast-groups"]["list"]:
-        print(f"``{one['name']}``\n")
     heading("Sets of attributes", "-")
     for group in spec["attribute-sets"]:
         print(f".. _{group['name']}:\n")

@@ -445,10 +445,7 @@ TEST_CASE("faults: a listener is told of what it missed", "[.debug]") {
     const raw_device device;
     const mapping memory = mapping::small(4 * page);
     netlink_socket listener;
-    const std::uint32_t group = longpin_group("events");
-    must(::setsockopt(listener.descriptor(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group,
-                      sizeof(group)) == 0,
-         "NETLINK_ADD_MEMBERSHIP");
+    REQUIRE(listener.get(LONGPIN_CMD_SUBSCRIBE).err == 0);
     longpin_pin pin{};
     faulty_call faulty;
     faulty.call = [&] { return device.pin(memory.data(), page, 0, pin); };

@@ -3,7 +3,6 @@
 // else's.
 #include "support/child.hpp"
 #include "support/mapping.hpp"
-#include "support/module.hpp"
 #include "support/netlink.hpp"
 
 #include <catch2/catch.hpp>
@@ -14,6 +13,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/netlink.h>
+#include <memory>
 #include <sched.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -146,15 +146,6 @@ void drop_capabilities() {
     }
 }
 
-/// Joins the multicast group: 0 or the errno.
-int join_group(const netlink_socket& socket) {
-    const auto group = static_cast<int>(longpin_group(LONGPIN_MCGRP_EVENTS));
-    return ::setsockopt(socket.descriptor(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group,
-                        sizeof(group)) == 0
-               ? 0
-               : errno;
-}
-
 /// The handles in the events that wait in a socket, in their order; 0 where none is left.
 std::array<std::uint32_t, 4> heard(netlink_socket& socket) {
     std::array<std::uint32_t, 4> handles{};
@@ -269,22 +260,19 @@ TEST_CASE("netlink access: a socket that another user opened shows nothing") {
     CHECK_FALSE(of_root.event(100));
 }
 
-TEST_CASE("netlink access: an ordinary user hears its own events alone, and not the group's") {
+TEST_CASE("netlink access: an ordinary user hears its own events alone") {
     const raw_device device;
     const mapping memory = mapping::anonymous(page);
     gate subscribed;
     gate pinned;
     const mapping result = mapping::shared_anonymous(page);
     struct outcome {
-        int joined;
         std::uint32_t own;
         handles events, filtered;
     };
     child user([&] {
         become_ordinary_user();
         outcome& got = *result.as<outcome>();
-        netlink_socket group;
-        got.joined = join_group(group);
         netlink_socket events;
         netlink_socket filtered;
         events.get(LONGPIN_CMD_SUBSCRIBE);
@@ -302,7 +290,6 @@ TEST_CASE("netlink access: an ordinary user hears its own events alone, and not 
     pinned.open();
     REQUIRE(user.wait());
     const outcome& got = *result.as<outcome>();
-    CHECK(got.joined == EPERM);
     CHECK(got.events == handles{got.own});
     CHECK(got.filtered == handles{});
 }
@@ -344,6 +331,83 @@ TEST_CASE("netlink access: an ordinary user may have 64 subscriptions") {
     CHECK(err == 0);
 }
 
+TEST_CASE("netlink access: all users of a user namespace together have the limit of who made it") {
+    struct outcome {
+        int made, err, other_namespace, outside;
+    };
+    gate entered;
+    gate mapped;
+    const mapping result = mapping::shared_anonymous(page);
+    outcome& got = *result.as<outcome>();
+    const auto subscribe_as = [](uid_t user, std::vector<netlink_socket>& sockets, int count) {
+        int err = 0;
+        if (::setresuid(user, user, user) != 0) {
+            throw std::runtime_error("setresuid");
+        }
+        for (int i = 0; i < count && err == 0; i++) {
+            err = sockets.emplace_back().get(LONGPIN_CMD_SUBSCRIBE).err;
+        }
+        return err;
+    };
+    // It has a hundred users, each of whom subscribes ten times.
+    const auto in_namespace = [&] {
+        if (::unshare(CLONE_NEWUSER) != 0) {
+            throw std::runtime_error("unshare");
+        }
+        entered.open();
+        mapped.pass();
+    };
+    gate subscribed;
+    child first([&] {
+        become_ordinary_user();
+        in_namespace();
+        std::vector<std::unique_ptr<child>> users;
+        const mapping errs = mapping::shared_anonymous(page);
+        gate done;
+        for (uid_t user = 0; user < 10; user++) {
+            users.push_back(std::make_unique<child>([&, user] {
+                std::vector<netlink_socket> sockets;
+                errs.as<int>()[user] = subscribe_as(user, sockets, 10);
+                errs.as<int>()[100] +=
+                    static_cast<int>(sockets.size()) - static_cast<int>(errs.as<int>()[user] != 0);
+                done.open();
+                ::pause();
+            }));
+            done.pass();
+        }
+        got.made = errs.as<int>()[100];
+        got.err = errs.as<int>()[9];
+        subscribed.open();
+        ::pause();
+    });
+    entered.pass();
+    const auto map_users = [&](const child& process) {
+        const std::string path = "/proc/" + std::to_string(process.pid()) + "/uid_map";
+        REQUIRE(write_line(path, "0 100000 100") == 0);
+        mapped.open();
+    };
+    map_users(first);
+    subscribed.pass();
+    child second([&] { // another namespace of the same user
+        become_ordinary_user();
+        in_namespace();
+        std::vector<netlink_socket> sockets;
+        got.other_namespace = subscribe_as(50, sockets, 1);
+        subscribed.open();
+    });
+    entered.pass();
+    map_users(second);
+    subscribed.pass();
+    CHECK(got.made == 64);
+    CHECK(got.err == EDQUOT);
+    CHECK(got.other_namespace == EDQUOT);
+    got.outside = in_child([&] {
+        std::vector<netlink_socket> sockets;
+        return subscribe_as(ordinary_user + 1, sockets, 1);
+    });
+    CHECK(got.outside == 0);
+}
+
 TEST_CASE("netlink access: in a user and network namespace of its own a user sees its own") {
     const two_users both;
     struct outcome {
@@ -351,7 +415,7 @@ TEST_CASE("netlink access: in a user and network namespace of its own a user see
         int of_root = 0, unknown_uid = 0;
         std::size_t with_uid_0 = 0;
         std::uint32_t own = 0;
-        handles events{}, group{};
+        handles events{};
     };
     const mapping result = mapping::shared_anonymous(sizeof(outcome));
     gate subscribed;
@@ -369,15 +433,12 @@ TEST_CASE("netlink access: in a user and network namespace of its own a user see
         };
         got.with_uid_0 = list_uid(0).messages.size();
         got.unknown_uid = list_uid(ordinary_user).err;
-        netlink_socket group;
-        join_group(group); // it may, in its own network namespace
         netlink_socket events;
         events.get(LONGPIN_CMD_SUBSCRIBE);
         subscribed.open();
         pinned.pass();
         got.own = both.device.must_pin(both.memory().data(), page);
         got.events = heard(events);
-        got.group = heard(group);
     });
     subscribed.pass();
     both.device.must_pin(both.memory().data(), page);
@@ -394,7 +455,6 @@ TEST_CASE("netlink access: in a user and network namespace of its own a user see
     CHECK(got.with_uid_0 == 2);
     CHECK(got.unknown_uid == EINVAL);
     CHECK(got.events == handles{got.own});
-    CHECK(got.group == handles{});
 }
 
 TEST_CASE("netlink access: root in a network namespace of its own sees all") {
@@ -406,6 +466,35 @@ TEST_CASE("netlink access: root in a network namespace of its own sees all") {
         return listing::of_pins();
     });
     CHECK(pins.all() == records{both.users_in_roots, both.roots, both.users});
+}
+
+TEST_CASE("netlink access: events don't depend on network namespaces") {
+    const raw_device device;
+    const mapping memory = mapping::anonymous(page);
+    gate subscribed;
+    gate pinned;
+    const mapping result = mapping::shared_anonymous(page);
+    child listener([&] {
+        if (::unshare(CLONE_NEWNET) != 0) {
+            throw std::runtime_error("unshare");
+        }
+        netlink_socket events;
+        events.get(LONGPIN_CMD_SUBSCRIBE);
+        subscribed.open();
+        pinned.pass();
+        *result.as<handles>() = heard(events);
+    });
+    subscribed.pass();
+    const std::uint32_t outside = device.must_pin(memory.data(), page);
+    const std::uint32_t elsewhere = in_child([&] {
+        if (::unshare(CLONE_NEWNET) != 0) {
+            throw std::runtime_error("unshare");
+        }
+        return device.must_pin(memory.data(), page);
+    });
+    pinned.open();
+    REQUIRE(listener.wait());
+    CHECK(*result.as<handles>() == handles{outside, elsewhere});
 }
 
 TEST_CASE("netlink access: a uid that the reader's namespace doesn't have is the overflow uid") {
@@ -575,34 +664,4 @@ TEST_CASE("netlink access: what a set-uid program does is not for the user who r
         CHECK(to_root.only().u32(LONGPIN_A_PIN_UID) == ordinary_user);
     }
     CHECK(as_ordinary_user(listing::of_pins).all().empty());
-}
-
-TEST_CASE("netlink access: who joined the group before it was there hears nothing either") {
-    const auto number = static_cast<int>(longpin_group(LONGPIN_MCGRP_EVENTS));
-    REQUIRE(remove_module() == 0);
-    gate joined;
-    gate finish;
-    const mapping heard_any = mapping::shared_anonymous(page);
-    child user([&] {
-        become_ordinary_user();
-        netlink_socket socket;
-        // Some kernels refuse.
-        ::setsockopt(socket.descriptor(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &number,
-                     sizeof(number));
-        joined.open();
-        finish.pass();
-        *heard_any.as<bool>() = socket.event(200).has_value();
-    });
-    joined.pass();
-    REQUIRE(load_module() == 0);
-    REQUIRE(static_cast<int>(longpin_group(LONGPIN_MCGRP_EVENTS)) == number);
-    netlink_socket listener;
-    REQUIRE(join_group(listener) == 0);
-    const raw_device device;
-    const mapping memory = mapping::anonymous(page);
-    device.must_pin(memory.data(), page);
-    CHECK(listener.event());
-    finish.open();
-    REQUIRE(user.wait());
-    CHECK_FALSE(*heard_any.as<bool>());
 }

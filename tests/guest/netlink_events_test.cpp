@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Events: what happens is told to subscribers and to the multicast group, as it happens. Who may
+// Events: what happens is told to subscribers, as it happens. Who may
 // hear what is tested in netlink_access_test.cpp.
 #include "support/child.hpp"
+#include "support/lease.hpp"
 #include "support/mapping.hpp"
 #include "support/netlink.hpp"
 
@@ -294,6 +295,129 @@ TEST_CASE("netlink events: a socket subscribes once") {
     CHECK(next(events, LONGPIN_CMD_PINNED_NTF).u32(LONGPIN_A_PIN_UID) == 0); // as before
 }
 
+TEST_CASE("netlink events: they don't look like answers") {
+    netlink_socket events = subscriber();
+    const raw_device device;
+    const mapping memory = mapping::anonymous(page);
+    REQUIRE(device.unpin(device.must_pin(memory.data(), page)) == 0);
+    for (std::uint32_t number = 1; number <= 2; number++) {
+        const auto event = events.event();
+        REQUIRE(event);
+        CHECK(event->port == 0);
+        CHECK(event->sequence == 0);
+        CHECK(event->flags == 0);
+        CHECK(event->attributes.u32(LONGPIN_A_PIN_SEQUENCE) == number);
+    }
+}
+
+TEST_CASE("netlink events: who unsubscribes hears nothing more, and may subscribe again") {
+    const raw_device device;
+    const mapping memory = mapping::anonymous(page);
+    const auto pin = [&] { return device.must_pin(memory.data(), page); };
+    netlink_socket events = subscriber();
+    netlink_socket other = subscriber();
+    const std::uint32_t heard = pin();
+    REQUIRE(events.get(LONGPIN_CMD_UNSUBSCRIBE).err == 0);
+    const std::uint32_t missed = pin();
+    CHECK(next(events, LONGPIN_CMD_PINNED_NTF).u32(LONGPIN_A_PIN_HANDLE) == heard);
+    CHECK_FALSE(events.event(200));
+    CHECK(next(other, LONGPIN_CMD_PINNED_NTF).u32(LONGPIN_A_PIN_HANDLE) == heard);
+    CHECK(next(other, LONGPIN_CMD_PINNED_NTF).u32(LONGPIN_A_PIN_HANDLE) == missed);
+
+    const netlink_answer again = events.get(LONGPIN_CMD_UNSUBSCRIBE);
+    CHECK(again.err == ENOENT);
+    CHECK_FALSE(again.message.empty());
+    CHECK(netlink_socket().get(LONGPIN_CMD_UNSUBSCRIBE).err == ENOENT);
+
+    REQUIRE(events.get(LONGPIN_CMD_SUBSCRIBE).err == 0);
+    const std::uint32_t then = pin();
+    const netlink_attributes event = next(events, LONGPIN_CMD_PINNED_NTF);
+    CHECK(event.u32(LONGPIN_A_PIN_HANDLE) == then);
+    CHECK(event.u32(LONGPIN_A_PIN_SEQUENCE) == 1);
+    REQUIRE(events.get(LONGPIN_CMD_UNSUBSCRIBE).err == 0);
+}
+
+TEST_CASE("netlink events: while others pin, nothing comes after the answer to unsubscribe") {
+    const raw_device device;
+    const mapping memory = mapping::anonymous(page);
+    std::atomic<bool> finished = false;
+    std::thread pinner([&] {
+        while (!finished) {
+            static_cast<void>(device.unpin(device.must_pin(memory.data(), page)));
+        }
+    });
+    int late = 0;
+    for (int i = 0; i < 200; i++) {
+        netlink_socket events = subscriber();
+        REQUIRE(events.get(LONGPIN_CMD_UNSUBSCRIBE).err == 0);
+        while (events.event(0)) { // those from before
+        }
+        ::usleep(100);
+        late += events.event(0) ? 1 : 0;
+    }
+    finished = true;
+    pinner.join();
+    CHECK(late == 0);
+}
+
+TEST_CASE("netlink events: what was revoked of a lease is said before its end") {
+    netlink_socket events = subscriber();
+    events.set_buffer(16 * MiB);
+    const raw_device device;
+    constexpr std::size_t pages = 100;
+    for (int round = 0; round < 10; round++) {
+        const mapping memory = mapping::small(pages * page);
+        const std::uint32_t handle = device.must_pin(memory.data(), pages * page, leased);
+        for (std::size_t i = 0; i < pages; i++) {
+            REQUIRE(::madvise(memory.at(i * page), page, MADV_DONTNEED) == 0);
+        }
+        REQUIRE(device.unpin(handle) == 0);
+        CHECK(next(events, LONGPIN_CMD_PINNED_NTF).u32(LONGPIN_A_PIN_HANDLE) == handle);
+        for (std::size_t i = 0; i < pages; i++) {
+            const netlink_attributes revoked = next(events, LONGPIN_CMD_REVOKED_NTF);
+            CHECK(revoked.u64(LONGPIN_A_PIN_CHANGED_OFFSET) == i * page);
+        }
+        CHECK(next(events, LONGPIN_CMD_UNPINNED_NTF).u32(LONGPIN_A_PIN_HANDLE) == handle);
+    }
+    CHECK_FALSE(events.event(100));
+}
+
+TEST_CASE("netlink events: a loss is an error once, until the buffer was emptied") {
+    netlink_socket events = subscriber();
+    events.set_buffer(8192);
+    const raw_device device;
+    const mapping memory = mapping::anonymous(page);
+    const auto overflow = [&] {
+        for (int i = 0; i < 100; i++) {
+            REQUIRE(device.unpin(device.must_pin(memory.data(), page)) == 0);
+        }
+    };
+    const auto is_told = [&] {
+        try {
+            events.event(0);
+            return false;
+        } catch (const std::system_error& loss) {
+            return loss.code() == std::errc::no_buffer_space;
+        }
+    };
+    overflow();
+    CHECK(is_told());
+    overflow(); // it is still full
+    CHECK_FALSE(is_told());
+    while (events.event(0)) {
+    }
+    overflow();
+    CHECK(is_told());
+
+    while (events.event(0)) {
+    }
+    const int on = 1;
+    REQUIRE(::setsockopt(events.descriptor(), SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof(on)) ==
+            0);
+    overflow();
+    CHECK_FALSE(is_told()); // as it asked for
+}
+
 TEST_CASE("netlink events: what a slow subscriber loses is not lost silently") {
     netlink_socket events = subscriber();
     netlink_socket other = subscriber();
@@ -319,7 +443,7 @@ TEST_CASE("netlink events: what a slow subscriber loses is not lost silently") {
         CHECK(loss.code() == std::errc::no_buffer_space);
     }
     while (const auto event = events.event(0)) {
-        CHECK(event->sequence == expected++);
+        CHECK(event->attributes.u32(LONGPIN_A_PIN_SEQUENCE) == expected++);
         heard++;
     }
     CHECK(heard > 5);
@@ -327,7 +451,7 @@ TEST_CASE("netlink events: what a slow subscriber loses is not lost silently") {
     device.must_pin(memory.data(), page);
     const auto event = events.event();
     REQUIRE(event);
-    CHECK(event->sequence == 2 * count + 1); // so many there were
+    CHECK(event->attributes.u32(LONGPIN_A_PIN_SEQUENCE) == 2 * count + 1); // so many there were
     CHECK(event->attributes.u32(LONGPIN_A_PIN_HANDLE) == count + 1);
 }
 
@@ -414,37 +538,6 @@ TEST_CASE("netlink events: while a process ends its pins are found until their t
     if (answer.err == 0) {
         CHECK_FALSE(answer.only().has(LONGPIN_A_PIN_ORPHANED)); // not while it ends
     }
-}
-
-TEST_CASE("netlink events: the multicast group hears what everybody does") {
-    netlink_socket listener;
-    const auto group = static_cast<int>(longpin_group(LONGPIN_MCGRP_EVENTS));
-    REQUIRE(::setsockopt(listener.descriptor(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group,
-                         sizeof(group)) == 0);
-    const raw_device device;
-    const mapping memory = mapping::anonymous(page);
-    const std::uint32_t own = device.must_pin(memory.data(), page);
-    const std::uint32_t users =
-        as_ordinary_user([&] { return device.must_pin(memory.data(), page); });
-    REQUIRE(device.unpin(own) == 0);
-    REQUIRE(device.pin(nullptr, page) == EFAULT);
-
-    netlink_attributes event = next(listener, LONGPIN_CMD_PINNED_NTF);
-    CHECK(event.u32(LONGPIN_A_PIN_HANDLE) == own);
-    CHECK(event.u32(LONGPIN_A_PIN_UID) == 0);
-    CHECK(event.u32(LONGPIN_A_PIN_PID) == static_cast<std::uint32_t>(::getpid()));
-    event = next(listener, LONGPIN_CMD_PINNED_NTF);
-    CHECK(event.u32(LONGPIN_A_PIN_HANDLE) == users);
-    CHECK(event.u32(LONGPIN_A_PIN_UID) == ordinary_user);
-    event = next(listener, LONGPIN_CMD_UNPINNED_NTF);
-    CHECK(event.u32(LONGPIN_A_PIN_HANDLE) == own);
-    event = next(listener, LONGPIN_CMD_REFUSED_NTF);
-    CHECK(event.nest(LONGPIN_A_PIN_REFUSAL).u32(LONGPIN_A_REFUSAL_REASON) == LONGPIN_REASON_HOLE);
-
-    REQUIRE(::setsockopt(listener.descriptor(), SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, &group,
-                         sizeof(group)) == 0);
-    device.must_pin(memory.data(), page);
-    CHECK_FALSE(listener.event(200));
 }
 
 TEST_CASE("netlink events: a subscription lives as long as its socket, whoever holds that") {

@@ -195,7 +195,7 @@ const mutation mutations[] = {
     {"an unknown command", expected::error,
      [](mutant& request, dice& random) {
          request.set(sizeof(nlmsghdr) + offsetof(genlmsghdr, cmd),
-                     random.number<std::uint8_t>(LONGPIN_CMD_PINNED_NTF, 255));
+                     random.number<std::uint8_t>(LONGPIN_CMD_MAX + 1, 255));
      }},
     {"an unknown family", expected::error,
      [](mutant& request, dice& random) {

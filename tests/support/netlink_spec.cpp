@@ -82,7 +82,6 @@ operation operation_of(const YAML::Node& node, std::uint32_t& last) {
     if (node["event"]) {
         made.event = names(node["event"]);
     }
-    made.group = text(node, "mcgrp");
     return made;
 }
 
@@ -132,9 +131,6 @@ family load(const std::string& path) {
     std::uint32_t last = 0;
     for (const YAML::Node& node : root["operations"]["list"]) {
         made.operations.push_back(operation_of(node, last));
-    }
-    for (const YAML::Node& node : root["mcast-groups"]["list"]) {
-        made.groups.push_back({required(node, "name"), required(node, "c-define-name")});
     }
     return made;
 }

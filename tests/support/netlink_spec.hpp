@@ -57,15 +57,9 @@ struct operation {
     std::optional<exchange> single; ///< what the file calls "do"
     std::optional<exchange> dump;
     std::optional<std::vector<std::string>> event;
-    std::string group; ///< the multicast group of an event
 
     /// What a request may have in it, of either sort.
     [[nodiscard]] std::vector<std::string> request() const;
-};
-
-struct group {
-    std::string name;
-    std::string constant;
 };
 
 struct family {
@@ -77,7 +71,6 @@ struct family {
     std::vector<definition> definitions;
     std::vector<attribute_set> sets;
     std::vector<operation> operations;
-    std::vector<group> groups;
 
     /// Throws if there is none of that name.
     [[nodiscard]] const attribute_set& set(const std::string& wanted) const;

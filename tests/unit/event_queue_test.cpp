@@ -5,16 +5,20 @@
 #include <catch2/catch.hpp>
 
 #include <chrono>
+#include <optional>
 #include <string>
 
 using longpin::detail::event_queue;
 
 namespace {
 
-/// An event of that number, about the pin of the same handle.
-netlink_message pinned(std::uint32_t number, std::uint8_t command = LONGPIN_CMD_PINNED_NTF) {
+/// An event of that number, about the pin of the same handle if none is given.
+netlink_message pinned(std::uint32_t number, std::uint8_t command = LONGPIN_CMD_PINNED_NTF,
+                       std::optional<std::uint32_t> handle = {}) {
     auto message = netlink_message::of_command(command);
-    message.numbered(number).u32(LONGPIN_A_PIN_CONTEXT, 1).u32(LONGPIN_A_PIN_HANDLE, number);
+    message.u32(LONGPIN_A_PIN_SEQUENCE, number)
+        .u32(LONGPIN_A_PIN_CONTEXT, 1)
+        .u32(LONGPIN_A_PIN_HANDLE, handle.value_or(number));
     return message;
 }
 
@@ -53,7 +57,7 @@ TEST_CASE("What is no event to this library is passed over, and is no loss") {
 TEST_CASE("An event that makes no sense is told") {
     event_queue queue;
     auto message = netlink_message::of_command(LONGPIN_CMD_PINNED_NTF);
-    CHECK_FALSE(queue.add(message.numbered(1).header()));
+    CHECK_FALSE(queue.add(message.u32(LONGPIN_A_PIN_SEQUENCE, 1).header()));
     CHECK_FALSE(queue.take());
 }
 
@@ -102,7 +106,7 @@ TEST_CASE("The numbers of events wrap without a loss") {
     queue.overflowed();
     queue.drained();
     CHECK(queue.add(pinned(~std::uint32_t{0}).header()));
-    CHECK(queue.add(pinned(1).numbered(0).header())); // a pin's handle is never 0
+    CHECK(queue.add(pinned(0, LONGPIN_CMD_PINNED_NTF, 1).header())); // a pin's handle is never 0
     CHECK(take_all(queue) == "lost 4294967295 1");
 }
 

@@ -88,7 +88,9 @@ netlink_message pin(std::uint32_t handle, std::uint32_t sequence,
 }
 
 netlink_message event(std::uint32_t number) {
-    return pin(number, number, LONGPIN_CMD_PINNED_NTF);
+    netlink_message made = pin(number, 0, LONGPIN_CMD_PINNED_NTF);
+    made.u32(LONGPIN_A_PIN_SEQUENCE, number);
+    return made;
 }
 
 netlink_message acknowledgement(std::uint32_t sequence, int errno_value = 0) {

@@ -15,9 +15,6 @@
 #define LONGPIN_FAMILY_NAME	"longpin"
 #define LONGPIN_FAMILY_VERSION	1
 
-/* Multicast groups */
-#define LONGPIN_MCGRP_EVENTS	"events"
-
 /* Commands */
 #define LONGPIN_CMD_CONTEXT_GET		1
 #define LONGPIN_CMD_PIN_GET		2
@@ -28,7 +25,8 @@
 #define LONGPIN_CMD_REFUSED_NTF		7
 #define LONGPIN_CMD_REVOKED_NTF		8
 #define LONGPIN_CMD_REPINNED_NTF	9
-#define LONGPIN_CMD_MAX			9
+#define LONGPIN_CMD_UNSUBSCRIBE		10
+#define LONGPIN_CMD_MAX			10
 
 /* Attribute set "context": an open file of /dev/longpin */
 #define LONGPIN_A_CONTEXT_ID		1
@@ -68,7 +66,8 @@
 #define LONGPIN_A_PIN_GRACE		23
 #define LONGPIN_A_PIN_CHANGED_OFFSET	24
 #define LONGPIN_A_PIN_CHANGED_LENGTH	25
-#define LONGPIN_A_PIN_MAX		25
+#define LONGPIN_A_PIN_SEQUENCE		26
+#define LONGPIN_A_PIN_MAX		26
 
 /* Attribute set "file", in LONGPIN_A_PIN_FILE */
 #define LONGPIN_A_FILE_PATH		1

@@ -5,15 +5,15 @@
 
 #include <utility>
 
-#include <linux/netlink.h>
-
 namespace longpin::detail {
 
 bool event_queue::add(nlmsghdr& message) {
-    if (next_number_ && message.nlmsg_seq != *next_number_) {
-        waiting_.push_back({.time = std::chrono::system_clock::now(), .what = lost_events{}});
+    if (const auto number = number_of_event(message)) {
+        if (next_number_ && *number != *next_number_) {
+            waiting_.push_back({.time = std::chrono::system_clock::now(), .what = lost_events{}});
+        }
+        next_number_ = *number + 1;
     }
-    next_number_ = message.nlmsg_seq + 1;
     if (!is_event(message)) {
         return true;
     }

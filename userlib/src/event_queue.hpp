@@ -17,7 +17,7 @@ namespace longpin::detail {
 ///
 /// The kernel says that the buffer overflowed (ENOBUFS) before it hands out what is in the buffer,
 /// and puts nothing more into it until that is read. So the gap is behind those events: where
-/// the numbers of the messages have one, or where nothing is left to be read. It may say so once
+/// the numbers of the events have one, or where nothing is left to be read. It may say so once
 /// for two overflows with events between them, if the reader empties the buffer just then. So a gap
 /// in the numbers does not settle an overflow: it is said once more when nothing is left, rather
 /// than never. Events for which the kernel had no memory leave a gap in the numbers, and no other

@@ -129,7 +129,7 @@ result<std::unique_ptr<netlink_socket>> netlink_socket::try_open(std::string_vie
     return made;
 }
 
-// Begins far from 1, where the events of a subscription begin to count. libnl does so too.
+// Begins where libnl does, and far from 0, which is in the header of events.
 netlink_socket::netlink_socket()
     : sequence_(static_cast<std::uint32_t>(std::time(nullptr))), buffer_(buffer_size) {}
 

@@ -57,7 +57,8 @@ constexpr auto pin_types = make_types<LONGPIN_A_PIN_MAX>({{LONGPIN_A_PIN_CONTEXT
                                                           {LONGPIN_A_PIN_REVOKED_PAGES, NLA_U64},
                                                           {LONGPIN_A_PIN_GRACE, NLA_U32},
                                                           {LONGPIN_A_PIN_CHANGED_OFFSET, NLA_U64},
-                                                          {LONGPIN_A_PIN_CHANGED_LENGTH, NLA_U64}});
+                                                          {LONGPIN_A_PIN_CHANGED_LENGTH, NLA_U64},
+                                                          {LONGPIN_A_PIN_SEQUENCE, NLA_U32}});
 
 constexpr auto file_types = make_types<LONGPIN_A_FILE_MAX>({{LONGPIN_A_FILE_PATH, NLA_STRING},
                                                             {LONGPIN_A_FILE_MAJOR, NLA_U32},
@@ -289,6 +290,14 @@ bool is_event(nlmsghdr& message) {
     case LONGPIN_CMD_REPINNED_NTF: return true;
     default: return false;
     }
+}
+
+std::optional<std::uint32_t> number_of_event(nlmsghdr& message) {
+    const nlattr* const number = nlmsg_find_attr(&message, GENL_HDRLEN, LONGPIN_A_PIN_SEQUENCE);
+    if (number == nullptr || nla_len(number) != sizeof(std::uint32_t)) {
+        return std::nullopt;
+    }
+    return nla_get_u32(number);
 }
 
 std::optional<event> read_event(nlmsghdr& message) {

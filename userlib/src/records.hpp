@@ -27,6 +27,9 @@ std::optional<longpin::statistics> read_statistics(nlmsghdr& message);
 /// Whether a message of the family is an event that this version of the library knows.
 bool is_event(nlmsghdr& message);
 
+/// The number of an event in its subscription. Empty for what is none, and has no number.
+std::optional<std::uint32_t> number_of_event(nlmsghdr& message);
+
 /// An event, if the message is_event().
 std::optional<event> read_event(nlmsghdr& message);
 

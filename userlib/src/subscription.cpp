@@ -56,8 +56,8 @@ result<void> subscription::subscribe(const event_filter& filter) {
     if (const int failed = socket_->send(request, socket_->family())) {
         return netlink_failure({.errno_value = failed}, subscribing);
     }
-    // The first events may come before the answer, and be lost for want of room even then. They
-    // have numbers of their own, but only the answer has an end.
+    // The first events may come before the answer, and be lost for want of room even then. Only the
+    // answer has an end.
     std::optional<answer_end> end;
     while (!end) {
         const received got = socket_->receive();

@@ -231,6 +231,7 @@ bool netlink_socket::receive(netlink_answer& answer) {
                 generic.version,
                 header.nlmsg_flags,
                 header.nlmsg_seq,
+                header.nlmsg_pid,
                 netlink_attributes(datagram, payload.subspan(sizeof(genlmsghdr)))};
             if (message.type != GENL_ID_CTRL && message.command >= LONGPIN_CMD_PINNED_NTF) {
                 events_.push_back(message);
@@ -293,16 +294,6 @@ netlink_answer find_family(const std::string& name) {
 
 std::uint16_t longpin_family() {
     return find_family(LONGPIN_FAMILY_NAME).only().u16(CTRL_ATTR_FAMILY_ID);
-}
-
-std::uint32_t longpin_group(const std::string& name) {
-    const netlink_answer family = find_family(LONGPIN_FAMILY_NAME);
-    for (const auto& [index, group] : family.only().nest(CTRL_ATTR_MCAST_GROUPS).each()) {
-        if (group.string(CTRL_ATTR_MCAST_GRP_NAME) == name) {
-            return group.u32(CTRL_ATTR_MCAST_GRP_ID);
-        }
-    }
-    throw std::runtime_error("the family has no group " + name);
 }
 
 pin_id id_of(const netlink_message& message) {

@@ -57,6 +57,7 @@ struct netlink_message {
     std::uint8_t version = 0;
     std::uint16_t flags = 0;
     std::uint32_t sequence = 0;
+    std::uint32_t port = 0;
     netlink_attributes attributes;
 };
 
@@ -140,9 +141,6 @@ netlink_answer find_family(const std::string& name);
 
 /// The number that the family longpin has now.
 std::uint16_t longpin_family();
-
-/// The family's number of one of its multicast groups.
-std::uint32_t longpin_group(const std::string& name);
 
 /// A pin's place in a listing.
 struct pin_id {
