@@ -180,10 +180,13 @@ static ssize_t deliver(struct longpin_event_queue *queue, struct longpin_event *
 		       char __user *buffer, unsigned int room)
 {
 	unsigned int n = peek(queue, records, room);
+	unsigned int i;
 	bool failed;
 
 	if (!n)
 		return 0;
+	for (i = 0; i < n; i++)
+		records[i].time = longpin_boottime_of_reader(records[i].time);
 	failed = copy_to_user(buffer, records, n * sizeof(records[0]));
 	finish(queue, records, n, !failed);
 	return failed ? -EFAULT : n * sizeof(records[0]);

@@ -30,6 +30,10 @@
 
 #include "kernel_features.h"
 
+#ifdef LONGPIN_HAVE_TIMENS
+#include <linux/time_namespace.h>
+#endif
+
 #ifdef LONGPIN_HAVE_ERROR_INJECTION
 #include <linux/error-injection.h>
 #else
@@ -369,6 +373,16 @@ static inline void longpin_get_pgmap_again(struct dev_pagemap *pgmap)
 static inline unsigned int longpin_page_order(const struct page *page)
 {
 	return compound_order(compound_head((struct page *)page));
+}
+
+/* A time by CLOCK_BOOTTIME, as the current process's time namespace has it. */
+static inline u64 longpin_boottime_of_reader(u64 time)
+{
+#ifdef LONGPIN_HAVE_TIMENS
+	return timens_add_boottime_ns(time);
+#else
+	return time;
+#endif
 }
 
 static inline void longpin_eventfd_signal(struct eventfd_ctx *eventfd)

@@ -19,6 +19,9 @@
 #ifdef PROBE_NOSPEC
 #include <linux/nospec.h>
 #endif
+#ifdef PROBE_TIMENS
+#include <linux/time_namespace.h>
+#endif
 #ifdef PROBE_ERROR_INJECTION
 #include <linux/error-injection.h>
 #endif
@@ -66,6 +69,8 @@ int probe(struct mm_struct *mm, struct page **pages)
 	return ((struct genl_ops *)pages)->maxattr;
 #elif defined(PROBE_GENL_FAMILY_POLICY)		  /* 5.2 */
 	return !((struct genl_family *)pages)->policy;
+#elif defined(PROBE_TIMENS)			  /* 5.6 */
+	return timens_add_boottime_ns(0) != 0;
 #elif defined(PROBE_DUMP_EXTACK)		  /* 4.20 */
 	return !((struct netlink_callback *)pages)->extack;
 #elif defined(PROBE_FILE_USER_PATH)		  /* 6.8 */

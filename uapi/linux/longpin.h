@@ -183,7 +183,8 @@
  * @offset: first byte, counted from the pin's addr
  * @length: bytes; revocations of adjacent pages may come as one
  * @lost: OVERFLOW: how many events; 0 for all others
- * @time: when, by CLOCK_BOOTTIME, in nanoseconds
+ * @time: when, by CLOCK_BOOTTIME as the process that reads it has it (see time_namespaces(7)), in
+ *	nanoseconds
  *
  * read() gives as many whole records as there are and fit. It waits for the first one unless
  * the file is O_NONBLOCK.
