@@ -224,13 +224,23 @@ static int get_pin(struct sk_buff *request, struct genl_info *info)
 
 static int get_statistics(struct sk_buff *request, struct genl_info *info)
 {
+	struct longpin_reader reader;
 	struct sk_buff *skb;
 	void *header;
+	bool may_see;
 	int err;
 
 	err = check_attributes(info->attrs, NONE, info->extack);
 	if (err)
 		return err;
+	longpin_reader_init(&reader, request);
+	may_see = longpin_reader_sees_sums(&reader);
+	longpin_reader_exit(&reader);
+	if (!may_see) {
+		NL_SET_ERR_MSG(info->extack,
+			       "the statistics are for the initial pid and user namespaces");
+		return -EPERM;
+	}
 	skb = start_reply(info, &header);
 	if (!skb)
 		return -ENOMEM;

@@ -5,6 +5,8 @@
 #include <linux/cred.h>
 #include <linux/pid.h>
 #include <linux/rcupdate.h>
+#include <linux/sched/coredump.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 
 #include "process.h"
@@ -16,11 +18,14 @@
 void longpin_process_note(struct longpin_process *process)
 {
 	const struct cred *cred = current_cred();
-	bool set_uid = !uid_eq(cred->uid, cred->euid) || !uid_eq(cred->uid, cred->suid);
 
 	process->pid = get_pid(task_tgid(current));
 	process->uid = cred->uid;
-	process->owner = set_uid ? INVALID_UID : cred->uid;
+	process->owner = longpin_has_one_identity(cred) ? cred->uid : INVALID_UID;
+	process->group = cred->gid;
+	process->mm = current->mm;
+	if (process->mm)
+		mmgrab(process->mm);
 	get_task_comm(process->comm, current->group_leader);
 }
 
@@ -31,6 +36,8 @@ void longpin_process_note(struct longpin_process *process)
 void longpin_process_forget(struct longpin_process *process)
 {
 	put_pid(process->pid);
+	if (process->mm)
+		mmdrop(process->mm);
 }
 
 /**
@@ -52,4 +59,31 @@ bool longpin_process_gone(const struct longpin_process *process)
 	gone = !leader || (READ_ONCE(leader->exit_state) && !atomic_read(&leader->signal->live));
 	rcu_read_unlock();
 	return gone;
+}
+
+/**
+ * longpin_process_dumpable - may its user see into the process?
+ * @process: the process
+ *
+ * As PR_SET_DUMPABLE says now, or said last. A process isn't dumpable either after it changed its
+ * user, or executed a file that its user may not read.
+ *
+ * Return: whether it may.
+ */
+bool longpin_process_dumpable(const struct longpin_process *process)
+{
+	return process->mm && get_dumpable(process->mm) == SUID_DUMP_USER;
+}
+
+/**
+ * longpin_has_one_identity - is all that a process does done as one user and one group?
+ * @cred: its credentials
+ *
+ * Return: false for a set-uid or set-gid program.
+ */
+bool longpin_has_one_identity(const struct cred *cred)
+{
+	return uid_eq(cred->uid, cred->euid) && uid_eq(cred->uid, cred->suid) &&
+	       uid_eq(cred->uid, cred->fsuid) && gid_eq(cred->gid, cred->egid) &&
+	       gid_eq(cred->gid, cred->sgid) && gid_eq(cred->gid, cred->fsgid);
 }

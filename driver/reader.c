@@ -5,6 +5,11 @@
  * A socket can be handed on, or be the standard output of a set-uid program that its user made
  * write a request. So what counts is what both may see: the process that sends the request, and the
  * one that opened the socket.
+ *
+ * A reader who isn't privileged sees of other processes what /proc/PID/maps shows, or less: what is
+ * asked is what ptrace_may_access() asks, which is not for modules, but for capabilities in user
+ * namespaces and for security modules. Nor does a process that isn't dumpable see itself: the answer
+ * could go to another one that has the socket, too.
  */
 #include <linux/capability.h>
 #include <linux/cred.h>
@@ -27,11 +32,14 @@
 void longpin_reader_init(struct longpin_reader *reader, struct sk_buff *request)
 {
 	const struct file *socket = NETLINK_CB(request).sk->sk_socket->file;
-	kuid_t opener = socket->f_cred->uid;
+	const struct cred *opener = socket->f_cred, *cred = current_cred();
+	bool same = longpin_has_one_identity(opener) && longpin_has_one_identity(cred) &&
+		    uid_eq(opener->uid, cred->uid) && gid_eq(opener->gid, cred->gid);
 
 	reader->pid_ns = get_pid_ns(task_active_pid_ns(current));
 	reader->user_ns = get_user_ns(current_user_ns());
-	reader->uid = uid_eq(opener, current_uid()) ? opener : INVALID_UID;
+	reader->uid = same ? cred->uid : INVALID_UID;
+	reader->gid = cred->gid;
 	/*
 	 * Not netlink_capable(): that doesn't ask about the opener if the message has an address.
 	 * The first question leaves no audit record, since every reader is asked.
@@ -65,7 +73,22 @@ bool longpin_reader_sees(const struct longpin_reader *reader, const struct longp
 	if (reader->sees_all)
 		return true;
 	return uid_valid(reader->uid) && uid_eq(reader->uid, process->owner) &&
+	       gid_eq(reader->gid, process->group) && longpin_process_dumpable(process) &&
 	       longpin_reader_pid(reader, process);
+}
+
+/**
+ * longpin_reader_sees_sums - may the reader see what all users do together?
+ * @reader: the reader
+ *
+ * That is about the machine, and so not for every container.
+ *
+ * Return: whether it may.
+ */
+bool longpin_reader_sees_sums(const struct longpin_reader *reader)
+{
+	return reader->sees_all ||
+	       (reader->pid_ns == &init_pid_ns && reader->user_ns == &init_user_ns);
 }
 
 /**

@@ -14,13 +14,15 @@ struct user_namespace;
  * struct longpin_reader - who asks over netlink, and in whose terms to answer
  * @pid_ns: pids are those of this namespace; a reference is held
  * @user_ns: uids are those of this namespace; a reference is held
- * @uid: the reader sees what this user's processes do, if they are in its pid namespace
+ * @uid: the reader sees what this user's processes do, if they are in its pid namespace, and have
+ * @gid: this group
  * @sees_all: ... or everything
  */
 struct longpin_reader {
 	struct pid_namespace *pid_ns;
 	struct user_namespace *user_ns;
 	kuid_t uid;
+	kgid_t gid;
 	bool sees_all;
 };
 
@@ -44,6 +46,7 @@ bool longpin_reader_sees(const struct longpin_reader *reader,
 bool longpin_reader_wants(const struct longpin_reader *reader,
 			  const struct longpin_process_filter *filter,
 			  const struct longpin_process *process);
+bool longpin_reader_sees_sums(const struct longpin_reader *reader);
 u32 longpin_reader_pid(const struct longpin_reader *reader, const struct longpin_process *process);
 u32 longpin_reader_uid(const struct longpin_reader *reader, const struct longpin_process *process);
 

@@ -4,6 +4,8 @@
 #include "support/child.hpp"
 #include "support/mapping.hpp"
 #include "support/netlink.hpp"
+#include "support/shell.hpp"
+#include "support/system_state.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -11,10 +13,12 @@
 #include <array>
 #include <cerrno>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <linux/netlink.h>
 #include <memory>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -197,12 +201,38 @@ TEST_CASE("netlink access: what an ordinary user may not see is as if it weren't
     CHECK(context);
 }
 
-TEST_CASE("netlink access: everybody sees the statistics") {
+TEST_CASE("netlink access: the statistics are for the initial namespaces, and the privileged") {
     const two_users both;
-    const auto pins = as_ordinary_user([] {
-        return netlink_socket().get(LONGPIN_CMD_STATS_GET).only().u64(LONGPIN_A_STATS_PINS);
+    struct outcome {
+        int err;
+        bool explained;
+        std::uint64_t pins;
+    };
+    const auto ask = [] {
+        const netlink_answer answer = netlink_socket().get(LONGPIN_CMD_STATS_GET);
+        return outcome{answer.err, !answer.message.empty(),
+                       answer.err == 0 ? answer.only().u64(LONGPIN_A_STATS_PINS) : 0};
+    };
+    CHECK(as_ordinary_user(ask).pins == 3);
+    const outcome of_root = in_child([&] { // as that of a container with all privileges
+        must(::unshare(CLONE_NEWPID) == 0, "unshare");
+        return in_child(ask);
     });
-    CHECK(pins == 3);
+    CHECK(of_root.pins == 3);
+    const outcome in_user_namespace = as_ordinary_user([&] {
+        enter_user_namespace(0);
+        return ask();
+    });
+    CHECK(in_user_namespace.err == EPERM);
+    CHECK(in_user_namespace.explained);
+    const outcome in_pid_namespace = in_child([&] {
+        must(::unshare(CLONE_NEWPID) == 0, "unshare");
+        return in_child([&] {
+            become_ordinary_user();
+            return ask();
+        });
+    });
+    CHECK(in_pid_namespace.err == EPERM);
 }
 
 TEST_CASE("netlink access: root without capabilities sees what is root's alone") {
@@ -664,4 +694,117 @@ TEST_CASE("netlink access: what a set-uid program does is not for the user who r
         CHECK(to_root.only().u32(LONGPIN_A_PIN_UID) == ordinary_user);
     }
     CHECK(as_ordinary_user(listing::of_pins).all().empty());
+}
+
+TEST_CASE("netlink access: a user sees of its processes what /proc/PID/maps shows, and no more") {
+    constexpr gid_t other = 50;
+    const mapping memory = mapping::anonymous(page);
+    const struct {
+        const char* is;
+        gid_t real, effective, saved;
+        int dumpable; ///< once it has pinned
+        bool seen;
+    } rows[] = {
+        {"like any other", ordinary_user, ordinary_user, ordinary_user, 1, true},
+        {"of another group", other, other, other, 1, false},
+        {"set-gid", ordinary_user, other, other, 1, false},
+        {"set-gid, and may go back to it", ordinary_user, ordinary_user, other, 1, false},
+        {"not dumpable", ordinary_user, ordinary_user, ordinary_user, 0, false},
+    };
+    struct outcome {
+        bool maps;
+        std::size_t pins, contexts, heard;
+        int get;
+    };
+    REQUIRE(::chmod("/dev/longpin", 0666) == 0);
+    for (const auto& row : rows) {
+        INFO(row.is);
+        const mapping number = mapping::shared_anonymous(page);
+        gate ready;
+        gate go;
+        gate made;
+        child process([&] {
+            must(::setgroups(0, nullptr) == 0, "setgroups");
+            must(::setresgid(row.real, row.effective, row.saved) == 0, "setresgid");
+            must(::setresuid(ordinary_user, ordinary_user, ordinary_user) == 0, "setresuid");
+            must(::prctl(PR_SET_DUMPABLE, 1) == 0, "prctl");
+            const raw_device own;
+            *number.as<pin_id>() = {context_of(own), own.must_pin(memory.data(), page)};
+            must(::prctl(PR_SET_DUMPABLE, row.dumpable) == 0, "prctl");
+            ready.open();
+            go.pass();
+            own.must_pin(memory.data(), page);
+            made.open();
+            ::pause();
+        });
+        ready.pass();
+        const pin_id id = *number.as<pin_id>();
+        const outcome got = as_ordinary_user([&] {
+            netlink_socket events;
+            must(events.get(LONGPIN_CMD_SUBSCRIBE).err == 0, "subscribe");
+            outcome result{};
+            const file maps(::open(("/proc/" + std::to_string(process.pid()) + "/maps").c_str(),
+                                   O_RDONLY | O_CLOEXEC));
+            result.maps = maps.get() >= 0;
+            result.pins = listing::of_pins().all().size();
+            result.contexts = listing::of_contexts().all().size();
+            result.get = get_pin(id).err;
+            go.open();
+            made.pass();
+            result.heard = events.event(0) ? 1 : 0;
+            return result;
+        });
+        CHECK(got.maps == row.seen);
+        CHECK(got.pins == (row.seen ? 1 : 0));
+        CHECK(got.contexts == (row.seen ? 1 : 0));
+        CHECK(got.heard == (row.seen ? 1 : 0));
+        CHECK(got.get == (row.seen ? 0 : ENOENT));
+    }
+    CHECK(::chmod("/dev/longpin", 0600) == 0);
+}
+
+TEST_CASE("netlink access: whether a process is dumpable counts as it is when somebody looks") {
+    const raw_device device; // outlives the process
+    const mapping memory = mapping::anonymous(page);
+    gate go;
+    gate done;
+    child process([&] {
+        become_ordinary_user();
+        device.must_pin(memory.data(), page);
+        for (const int dumpable : {1, 0, 1, 0}) {
+            must(::prctl(PR_SET_DUMPABLE, dumpable) == 0, "prctl");
+            done.open();
+            go.pass();
+        }
+    });
+    const auto seen = [] { return as_ordinary_user(listing::of_pins).all().size(); };
+    for (const std::size_t expected : {1, 0, 1, 0}) {
+        done.pass();
+        CHECK(seen() == expected);
+        go.open();
+    }
+    REQUIRE(process.wait());
+    CHECK(seen() == 0); // as it was last
+    CHECK(listing::of_pins().all().size() == 1);
+}
+
+TEST_CASE("netlink access: what a set-gid program does is not for the user who runs it") {
+    const std::string program = "/tmp/set-gid-pinpin";
+    REQUIRE(::chmod("/dev/longpin", 0666) == 0);
+    REQUIRE(shell("cp \"$(command -v pinpin)\" " + program + " && chgrp 50 " + program).code == 0);
+    for (const mode_t mode : {0755, 02755}) {
+        REQUIRE(::chmod(program.c_str(), mode) == 0);
+        child process([&] {
+            become_ordinary_user();
+            const file nothing = open_file("/dev/null", O_WRONLY);
+            must(::dup2(nothing.get(), STDOUT_FILENO) >= 0, "dup2");
+            ::execl(program.c_str(), "pinpin", "hold", "--anon", "4K", nullptr);
+            throw std::runtime_error("execl");
+        });
+        REQUIRE(eventually([] { return listing::of_pins().all().size() == 1; }));
+        const std::size_t seen = as_ordinary_user(listing::of_pins).all().size();
+        CHECK(seen == (mode == 0755 ? 1 : 0));
+    }
+    CHECK(::unlink(program.c_str()) == 0);
+    CHECK(::chmod("/dev/longpin", 0600) == 0);
 }
