@@ -47,8 +47,9 @@ pin_record make_pin(std::uint32_t context, std::uint32_t handle, pid_t pid, std:
 
 pin_snapshot snapshot_of(std::vector<pin_record> pins) {
     pin_snapshot result{.pins = std::move(pins)};
-    result.sums.pins = result.pins.size();
-    result.sums.pins_made = result.pins.size();
+    result.sums.emplace();
+    result.sums->pins = result.pins.size();
+    result.sums->pins_made = result.pins.size();
     return result;
 }
 
@@ -131,16 +132,16 @@ TEST_CASE("top shows a row for each process, the largest first") {
 TEST_CASE("top sums up what is pinned, and what changed since the last look") {
     top_model model;
     pin_snapshot first = three_processes();
-    first.sums.refused[longpin::reason::fsdax] = 5;
+    first.sums->refused[longpin::reason::fsdax] = 5;
     model.update(first);
     CHECK_THAT(all_of(model.render(usual)), Contains("4 pins, 10 MiB, 2 users, 3 processes") &&
                                                 Contains("1 orphaned") &&
                                                 Contains("5 refused in all") && !Contains("made"));
 
     pin_snapshot second = snapshot_of({make_pin(1, 1, 100, 1)});
-    second.sums.pins_made = first.sums.pins_made + 7;
-    second.sums.refused[longpin::reason::fsdax] = 6;
-    second.sums.refused[longpin::reason::hole] = 2;
+    second.sums->pins_made = first.sums->pins_made + 7;
+    second.sums->refused[longpin::reason::fsdax] = 6;
+    second.sums->refused[longpin::reason::hole] = 2;
     model.update(second);
     CHECK_THAT(all_of(model.render(usual)),
                Contains("1 pin, 1 MiB, 1 user, 1 process") &&

@@ -173,10 +173,10 @@ family_facts look_at_family() {
     const auto sums = inventory->try_statistics();
     if (!seen) {
         result.failure = seen.error();
-    } else if (!sums) {
-        result.failure = sums.error();
-    } else {
+    } else if (sums) {
         result.pins_held = sums->pins;
+    } else if (sums.error().code() != std::errc::operation_not_permitted) {
+        result.failure = sums.error();
     }
     return result;
 }

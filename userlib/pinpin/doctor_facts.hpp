@@ -49,9 +49,9 @@ struct node_facts {
 
 /// The netlink family.
 struct family_facts {
-    std::optional<longpin::error> failure; ///< why it can't be asked
-    std::uint64_t pins_seen = 0;           ///< that the caller may see
-    std::uint64_t pins_held = 0;           ///< of all users
+    std::optional<longpin::error> failure;  ///< why it can't be asked
+    std::uint64_t pins_seen = 0;            ///< that the caller may see
+    std::optional<std::uint64_t> pins_held; ///< of all users; empty where that is not shown
 };
 
 /// What a dry run of a pin for reading said.

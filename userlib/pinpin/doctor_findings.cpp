@@ -213,9 +213,14 @@ finding judge_family(const facts& seen) {
         return {"netlink", ok,
                 fmt::format("you see the pins of all users: {} now", family.pins_seen)};
     }
+    if (!family.pins_held) {
+        return {"netlink", note,
+                fmt::format("you see the pins of the user {} in this container alone: {} now",
+                            seen.caller.name, family.pins_seen)};
+    }
     return {"netlink", note,
             fmt::format("you see the pins of the user {} alone: {} of {} now", seen.caller.name,
-                        family.pins_seen, family.pins_held),
+                        family.pins_seen, *family.pins_held),
             "sudo pinpin list"};
 }
 

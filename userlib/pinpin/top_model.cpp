@@ -173,12 +173,13 @@ std::uint64_t growth(std::uint64_t before, std::uint64_t now) {
 } // namespace
 
 void top_model::update(pin_snapshot now) {
-    if (now_) {
-        const longpin::statistics& before = now_->sums;
-        const std::uint64_t made = growth(before.pins_made, now.sums.pins_made);
+    changes_.reset();
+    if (now_ && now_->sums && now.sums) {
+        const longpin::statistics& before = *now_->sums;
+        const std::uint64_t made = growth(before.pins_made, now.sums->pins_made);
         changes_ = {.made = made,
-                    .ended = growth(now.sums.pins, before.pins + made),
-                    .refused = growth(all_refused(before), all_refused(now.sums))};
+                    .ended = growth(now.sums->pins, before.pins + made),
+                    .refused = growth(all_refused(before), all_refused(*now.sums))};
     }
     now_ = std::move(now);
     failure_.clear();
@@ -312,8 +313,8 @@ std::string top_model::summary() const {
     if (totals_.orphans > 0) {
         result += fmt::format(", {} orphaned", totals_.orphans);
     }
-    if (!sees_all_ && now_) {
-        const pin_totals all{.pins = now_->sums.pins, .size = now_->sums.pages * view_.page_size};
+    if (!sees_all_ && now_ && now_->sums) {
+        const pin_totals all{.pins = now_->sums->pins, .size = now_->sums->pages * view_.page_size};
         result += "; of all users: " + to_text(all);
     }
     return result;
@@ -328,7 +329,10 @@ std::string top_model::news() const {
         result = fmt::format("{} made, {} ended, {} refused since the last look; ", changes_->made,
                              changes_->ended, changes_->refused);
     }
-    return result + fmt::format("{} refused in all", now_ ? all_refused(now_->sums) : 0);
+    if (!now_ || !now_->sums) {
+        return result;
+    }
+    return result + fmt::format("{} refused in all", all_refused(*now_->sums));
 }
 
 std::vector<top_line> top_model::render(const screen_size& size) {

@@ -18,8 +18,8 @@ namespace pinpin {
 
 /// What is pinned at some time.
 struct pin_snapshot {
-    std::vector<longpin::pin_record> pins; ///< that the caller may see
-    longpin::statistics sums;              ///< over all users
+    std::vector<longpin::pin_record> pins;   ///< that the caller may see
+    std::optional<longpin::statistics> sums; ///< over all users; empty where they are not shown
 };
 
 /// A process and what it pinned, or a single pin.

@@ -205,6 +205,10 @@ std::string explain_netlink(int errno_value, std::string_view from_kernel) {
     case EDQUOT:
         return "this user has as many subscriptions as a user may have; end a program that "
                "listens to the module's events";
+    case EPERM:
+        return fmt::format("this process may not see it{}; ask outside of containers, or with the "
+                           "capability CAP_SYS_ADMIN of the initial user namespace",
+                           said);
     case ERANGE:
         return fmt::format("the module has nothing of such a number{}; contexts, handles and pids "
                            "begin at 1",

@@ -193,7 +193,8 @@ public:
     /// As contexts(), for programs without exceptions.
     [[nodiscard]] result<std::vector<context_record>> try_contexts() const;
 
-    /// The statistics, which everybody may see.
+    /// The statistics. Who isn't privileged may see them in the initial pid and user namespaces
+    /// alone, and so not in a container: EPERM.
     [[nodiscard]] longpin::statistics statistics() const;
 
     /// As statistics(), for programs without exceptions.
