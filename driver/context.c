@@ -15,9 +15,10 @@
 
 #include "context.h"
 
-static DEFINE_MUTEX(contexts_lock);  /* a leaf, for the two below */
+static DEFINE_MUTEX(contexts_lock);  /* a leaf, for those below */
 static DEFINE_IDR(contexts);	     /* struct longpin_context by id */
 static unsigned long contexts_count; /* in it */
+static int contexts_highest;	     /* id that was ever given out; protected by the same */
 
 static void free_context(struct kref *ref)
 {
@@ -53,8 +54,10 @@ struct longpin_context *longpin_context_open(void)
 	 * what it saw.
 	 */
 	context->id = idr_alloc_cyclic(&contexts, context, 1, INT_MAX, GFP_KERNEL);
-	if (context->id > 0)
+	if (context->id > 0) {
 		contexts_count++;
+		WRITE_ONCE(contexts_highest, max(contexts_highest, context->id));
+	}
 	mutex_unlock(&contexts_lock);
 	if (context->id > 0)
 		return context;
@@ -141,4 +144,14 @@ void longpin_context_put(struct longpin_context *context)
 unsigned long longpin_contexts_count(void)
 {
 	return READ_ONCE(contexts_count);
+}
+
+/**
+ * longpin_contexts_highest - where a walk may end
+ *
+ * Return: an id that no context has passed so far.
+ */
+int longpin_contexts_highest(void)
+{
+	return READ_ONCE(contexts_highest);
 }

@@ -37,5 +37,6 @@ struct longpin_context *longpin_context_next(int *id);
 void longpin_context_get(struct longpin_context *context);
 void longpin_context_put(struct longpin_context *context);
 unsigned long longpin_contexts_count(void);
+int longpin_contexts_highest(void);
 
 #endif /* LONGPIN_CONTEXT_H */

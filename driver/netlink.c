@@ -286,6 +286,8 @@ static int unsubscribe(struct sk_buff *request, struct genl_info *info)
  * struct dump - a dump under way
  * @reader: who asks
  * @started: when, by CLOCK_BOOTTIME, in nanoseconds
+ * @last: id of the context to end with: those that are opened meanwhile come after it, and there may
+ *	be no end of them
  * @context: id of the context to go on with
  * @handle: the pin in it to go on with
  * @only_context: 0, or the only context to list
@@ -299,6 +301,7 @@ static int unsubscribe(struct sk_buff *request, struct genl_info *info)
 struct dump {
 	struct longpin_reader reader;
 	u64 started;
+	int last;
 	int context;
 	int handle;
 	u32 only_context;
@@ -324,6 +327,7 @@ static struct dump *start_dump(struct netlink_callback *cb)
 		return NULL;
 	longpin_reader_init(&dump->reader, cb->skb);
 	dump->started = ktime_to_ns(ktime_get_boottime());
+	dump->last = longpin_contexts_highest();
 	dump->cb = cb;
 	cb->args[0] = (long)dump;
 	return dump;
@@ -462,7 +466,7 @@ static int go_on(struct sk_buff *skb, struct netlink_callback *cb,
 	int err;
 
 	dump->skb = skb;
-	for (err = 0; (context = longpin_context_next(&id)); err = 0) {
+	for (err = 0; id <= dump->last && (context = longpin_context_next(&id)); err = 0) {
 		if (id != dump->context) {
 			dump->context = id;
 			dump->handle = 0;

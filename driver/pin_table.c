@@ -4,6 +4,7 @@
  * not the next to be given out.
  */
 #include <linux/module.h>
+#include <linux/slab.h>
 
 #include <linux/longpin.h>
 
@@ -58,6 +59,35 @@ void longpin_table_destroy(struct longpin_pin_table *table)
 	mutex_destroy(&table->lock);
 }
 
+/* A handle, or -ENOMEM: with @why filled at the limit, and else without memory. */
+static int try_reserve(struct longpin_pin_table *table, struct longpin_refusal *why)
+{
+	unsigned int limit = READ_ONCE(max_pins);
+	int handle;
+
+	mutex_lock(&table->lock);
+	if (table->count >= limit) {
+		why->limit = limit;
+		why->used = table->count;
+		why->asked = 1;
+		handle = longpin_refuse(why, -ENOMEM, LONGPIN_REASON_MAX_PINS);
+	} else {
+		/*
+		 * The last number is left out, so that a walk can step behind what it saw. Memory
+		 * is not waited for: those who look at the table would wait, too, and reclaim in a
+		 * memory cgroup that is full may have no end.
+		 */
+		idr_preload(GFP_NOWAIT | __GFP_NOWARN);
+		handle = idr_alloc_cyclic(&table->ranges, NULL, 1, INT_MAX,
+					  GFP_NOWAIT | __GFP_ACCOUNT | __GFP_NOWARN);
+		idr_preload_end();
+		if (handle > 0)
+			table->count++;
+	}
+	mutex_unlock(&table->lock);
+	return handle == -ENOSPC ? -ENOMEM : handle;
+}
+
 /**
  * longpin_table_reserve - a handle for a pin that is being made
  * @table: the table
@@ -70,23 +100,19 @@ void longpin_table_destroy(struct longpin_pin_table *table)
  */
 int longpin_table_reserve(struct longpin_pin_table *table, struct longpin_refusal *why)
 {
-	unsigned int limit = READ_ONCE(max_pins);
-	int handle;
+	int handle, tries;
+	void *room;
 
-	mutex_lock(&table->lock);
-	if (table->count >= limit) {
-		why->limit = limit;
-		why->used = table->count;
-		why->asked = 1;
-		handle = longpin_refuse(why, -ENOMEM, LONGPIN_REASON_MAX_PINS);
-	} else {
-		/* The last number is left out, so that a walk can step behind what it saw. */
-		handle = idr_alloc_cyclic(&table->ranges, NULL, 1, INT_MAX, GFP_KERNEL_ACCOUNT);
-		if (handle > 0)
-			table->count++;
+	for (tries = 0;; tries++) {
+		handle = try_reserve(table, why);
+		if (handle != -ENOMEM || why->reason || tries == 10)
+			return handle;
+		/* Have some freed where it may be waited for. */
+		room = kmalloc(PAGE_SIZE, GFP_KERNEL_ACCOUNT);
+		if (!room)
+			return -ENOMEM;
+		kfree(room);
 	}
-	mutex_unlock(&table->lock);
-	return handle == -ENOSPC ? -ENOMEM : handle;
 }
 
 /**

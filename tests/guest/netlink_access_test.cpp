@@ -778,7 +778,7 @@ TEST_CASE("netlink access: whether a process is dumpable counts as it is when so
         }
     });
     const auto seen = [] { return as_ordinary_user(listing::of_pins).all().size(); };
-    for (const std::size_t expected : {1, 0, 1, 0}) {
+    for (const std::size_t expected : {1U, 0U, 1U, 0U}) {
         done.pass();
         CHECK(seen() == expected);
         go.open();
@@ -792,7 +792,7 @@ TEST_CASE("netlink access: what a set-gid program does is not for the user who r
     const std::string program = "/tmp/set-gid-pinpin";
     REQUIRE(::chmod("/dev/longpin", 0666) == 0);
     REQUIRE(shell("cp \"$(command -v pinpin)\" " + program + " && chgrp 50 " + program).code == 0);
-    for (const mode_t mode : {0755, 02755}) {
+    for (const mode_t mode : {0755U, 02755U}) {
         REQUIRE(::chmod(program.c_str(), mode) == 0);
         child process([&] {
             become_ordinary_user();
@@ -803,7 +803,7 @@ TEST_CASE("netlink access: what a set-gid program does is not for the user who r
         });
         REQUIRE(eventually([] { return listing::of_pins().all().size() == 1; }));
         const std::size_t seen = as_ordinary_user(listing::of_pins).all().size();
-        CHECK(seen == (mode == 0755 ? 1 : 0));
+        CHECK(seen == (mode == 0755U ? 1 : 0));
     }
     CHECK(::unlink(program.c_str()) == 0);
     CHECK(::chmod("/dev/longpin", 0600) == 0);
