@@ -3,6 +3,7 @@
 // returns is of the memory that the process sees: what is written to the one is read from the
 // other.
 #include "support/child.hpp"
+#include "support/lease.hpp"
 #include "support/mapping.hpp"
 
 #include <longpin/longpin.hpp>
@@ -24,6 +25,8 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -148,6 +151,32 @@ void cut_and_extend(const file& data, std::size_t size) {
     }
 }
 
+/// A userfaultfd that is asked for the pages of \p memory, none of which is there.
+file missing_pages_of(const mapping& memory) {
+    file handler(static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC)));
+    uffdio_api api{.api = UFFD_API, .features = 0, .ioctls = 0};
+    uffdio_register registered{
+        .range = {.start = reinterpret_cast<std::uintptr_t>(memory.data()), .len = memory.length()},
+        .mode = UFFDIO_REGISTER_MODE_MISSING,
+        .ioctls = 0};
+    must(::ioctl(handler.get(), UFFDIO_API, &api) == 0, "UFFDIO_API");
+    must(::ioctl(handler.get(), UFFDIO_REGISTER, &registered) == 0, "UFFDIO_REGISTER");
+    return handler;
+}
+
+/// Waits for a question; registers \p source then, and answers with a page of that.
+void bring_a_page(const file& handler, const registration_cache& cache, const mapping& source) {
+    uffd_msg asked{};
+    must(::read(handler.get(), &asked, sizeof(asked)) == sizeof(asked), "read");
+    const registration staging = cache.get_writable(bytes_of(source));
+    uffdio_copy brought{.dst = asked.arg.pagefault.address & ~std::uint64_t{page - 1},
+                        .src = staging.pin().address() + staging.offset(),
+                        .len = page,
+                        .mode = 0,
+                        .copy = 0};
+    must(::ioctl(handler.get(), UFFDIO_COPY, &brought) == 0, "UFFDIO_COPY");
+}
+
 } // namespace
 
 TEST_CASE("cache: a registration ends with munmap, and the next is of what is mapped then") {
@@ -234,6 +263,90 @@ TEST_CASE("cache: what can't be leased is refused with the kernel's reason") {
     }
     CHECK(cache.statistics() == cache_statistics{.misses = 2, .refusals = 2});
     CHECK(vm_pin() == 0);
+}
+
+TEST_CASE("cache: a registration is made while another one waits for its file system") {
+    const file data = temporary_file(backing("xfs_dax"), 4 * page);
+    const mapping said = mapping::shared_anonymous(2 * page);
+    auto* const waiting = said.as<std::atomic<pid_t>>();
+    gate started;
+    gate go;
+    gate done;
+    child process([&] {
+        const mapping waits(4 * page, read_write, MAP_SHARED, data.get());
+        const mapping other = mapping::anonymous(4 * page);
+        other.fill();
+        const registration_cache cache(longpin::device(), {.merge_limit = 0});
+        std::array<gate, 2> ready;
+        std::array<gate, 2> begin;
+        std::array<bool, 2> good{};
+        // As long as the one waits, in a page fault, nothing can be mapped in the process, not even
+        // for a stack or for what malloc() hands out: the threads are there before, and have
+        // registered and mapped what they take.
+        const auto work = [&](std::size_t own, const mapping& memory) {
+            cache.get_writable(bytes_of(said).subspan(own * page, page)).reset();
+            ready.at(own).open();
+            begin.at(own).pass();
+            if (own == 0) {
+                *waiting = ::gettid();
+            }
+            const registration got = cache.get_writable(bytes_of(memory));
+            if (own == 1) {
+                done.open();
+            }
+            good.at(own) = got.pin().length() == memory.length();
+        };
+        std::jthread first([&] { work(0, waits); });
+        std::jthread second([&] { work(1, other); });
+        ready[0].pass();
+        ready[1].pass();
+        started.open();
+        go.pass();
+        begin[0].open();
+        go.pass();
+        begin[1].open();
+        first.join();
+        second.join();
+        if (!good[0] || !good[1]) {
+            throw std::runtime_error("not what was asked for");
+        }
+    });
+    started.pass();
+    frozen filesystem(data);
+    go.open();
+    CHECK(eventually([&] { return *waiting != 0; }));
+    CHECK(falls_asleep(*waiting));
+    go.open();
+    CHECK(done.pass_within(10000));
+    filesystem.thaw();
+    CHECK(process.wait());
+}
+
+TEST_CASE("cache: a userfaultfd handler registers the buffer that it brings pages in by") {
+    const bool writable = GENERATE(false, true);
+    gate done;
+    // In a child: what waits for ever is killed with it.
+    child process([&] {
+        const mapping missing = mapping::anonymous(4 * page);
+        const mapping staging = mapping::anonymous(page);
+        staging.fill();
+        const registration_cache cache{longpin::device()};
+        const file handler = missing_pages_of(missing);
+        std::jthread brings([&] {
+            for (int brought = 0; brought < 4; ++brought) {
+                bring_a_page(handler, cache, staging);
+            }
+        });
+        const registration got =
+            writable ? cache.get_writable(bytes_of(missing)) : cache.get(bytes_of(missing));
+        brings.join();
+        if (!got.valid() || std::memcmp(missing.at(3 * page), staging.data(), page) != 0 ||
+            !is_of_the_memory(got, writable)) {
+            throw std::runtime_error("not of the memory");
+        }
+        done.open();
+    });
+    CHECK(done.pass_within(20000));
 }
 
 TEST_CASE("cache: a child gets nothing of its parent's, however it was made") {

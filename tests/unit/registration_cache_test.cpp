@@ -8,6 +8,8 @@
 #include <catch2/catch.hpp>
 
 #include <cerrno>
+#include <chrono>
+#include <future>
 #include <limits>
 #include <optional>
 #include <type_traits>
@@ -31,6 +33,10 @@ std::uint64_t number(const void* address) {
 
 /// What a cache does whose pins are of as many bytes as are asked for.
 constexpr cache_options unmerged{.merge_limit = 0};
+
+/// How long another thread is given to do what it can, and to do what it can't.
+constexpr auto deadline = std::chrono::seconds(5);
+constexpr auto moment = std::chrono::milliseconds(50);
 
 int errno_of(const longpin::result<registration>& tried) {
     return tried ? 0 : tried.error().code().value();
@@ -373,6 +379,126 @@ TEST_CASE("Other lookups go on while one pins") {
     CHECK(found);
 }
 
+TEST_CASE("A registration is made while another waits for its pages, and perhaps for its maker") {
+    fake_kernel kernel;
+    const mapped memory(4);
+    const registration_cache cache(fake_kernel::open());
+    std::future<bool> other;
+    auto in_time = std::future_status::deferred;
+    kernel.while_pinning = [&](const longpin_pin& request) {
+        if (request.addr == number(memory.bytes().data())) {
+            other = std::async(std::launch::async,
+                               [&] { return cache.get_writable(memory.pages(2, 2)).valid(); });
+            in_time = other.wait_for(deadline);
+        }
+    };
+    CHECK(cache.get(memory.pages(0, 1)).valid());
+    CHECK(in_time == std::future_status::ready);
+    CHECK(other.get());
+    CHECK(cache.statistics() ==
+          cache_statistics{.misses = 2, .made = 2, .entries = 2, .bytes = 3 * page});
+}
+
+TEST_CASE("Who asks for a part of what is being made waits for it, and has it then") {
+    fake_kernel kernel;
+    const mapped memory(3);
+    const registration_cache cache(fake_kernel::open());
+    const bool writable = GENERATE(false, true);
+    std::future<std::uint32_t> other;
+    kernel.while_pinning = [&](const longpin_pin&) {
+        other = std::async(std::launch::async,
+                           [&] { return cache.get(memory.pages(1, 2)).pin().handle(); });
+        CHECK(other.wait_for(moment) == std::future_status::timeout);
+    };
+    const registration got =
+        writable ? cache.get_writable(memory.bytes()) : cache.get(memory.bytes());
+    CHECK(other.get() == got.pin().handle());
+    CHECK(kernel.count(LONGPIN_PIN) == 1);
+    CHECK(cache.statistics() ==
+          cache_statistics{.hits = 1, .misses = 1, .made = 1, .entries = 1, .bytes = 3 * page});
+}
+
+TEST_CASE("Who waits for a registration that is refused tries itself") {
+    fake_kernel kernel;
+    const mapped memory(2);
+    const registration_cache cache(fake_kernel::open());
+    const bool only_the_first = GENERATE(false, true);
+    kernel.fail(LONGPIN_PIN, EFAULT, {.why = reason::hole});
+    std::future<int> other;
+    kernel.while_pinning = [&](const longpin_pin&) {
+        if (!other.valid()) {
+            other = std::async(std::launch::async,
+                               [&] { return errno_of(cache.try_get(memory.pages(1, 1))); });
+            CHECK(other.wait_for(moment) == std::future_status::timeout);
+            kernel.fail(LONGPIN_PIN, only_the_first ? 0 : EFAULT, {.why = reason::hole});
+        }
+    };
+    CHECK(errno_of(cache.try_get(memory.bytes())) == EFAULT);
+    CHECK(other.get() == (only_the_first ? 0 : EFAULT));
+    CHECK(kernel.count(LONGPIN_PIN) == 2);
+    CHECK(cache.statistics().refusals == (only_the_first ? 1 : 2));
+}
+
+TEST_CASE("Who waits is not kept by what it lets end") {
+    fake_kernel kernel;
+    const mapped memory(3);
+    const registration_cache cache(fake_kernel::open(), unmerged);
+    static_cast<void>(cache.get(memory.pages(2, 1)));
+    std::future<bool> other;
+    kernel.while_pinning = [&](const longpin_pin&) {
+        kernel.revoke(memory.pages(2, 1));
+        other =
+            std::async(std::launch::async, [&] { return cache.get(memory.pages(0, 1)).valid(); });
+        CHECK(other.wait_for(moment) == std::future_status::timeout);
+        static_cast<void>(cache.statistics()); // when it waits, it is through with the kernel
+        CHECK(kernel.pins.size() == 1);        // that which is being made
+    };
+    static_cast<void>(cache.get(memory.pages(0, 1)));
+    CHECK(other.get());
+}
+
+TEST_CASE("Memory that overlaps what is being made is pinned by itself") {
+    fake_kernel kernel;
+    const mapped memory(4);
+    const registration_cache cache(fake_kernel::open());
+    // The same thread, which would wait for itself. It asks for more, for another part, for the
+    // neighbour that is pinned with it, to write.
+    const auto ask = GENERATE(0, 1, 2, 3);
+    static_cast<void>(cache.get(memory.pages(3, 1)));
+    std::optional<registration> meanwhile;
+    bool asked = false;
+    kernel.while_pinning = [&](const longpin_pin&) {
+        if (std::exchange(asked, true)) {
+            return;
+        }
+        switch (ask) {
+        case 0: meanwhile = cache.get(memory.bytes()); break;
+        case 1: meanwhile = cache.get(memory.pages(0, 2)); break;
+        case 2: meanwhile = cache.get_writable(memory.pages(3, 1)); break;
+        default: meanwhile = cache.get_writable(memory.pages(1, 1));
+        }
+    };
+    std::optional<registration> got = cache.get(memory.pages(1, 2));
+    CHECK(got->valid());
+    CHECK(meanwhile->valid());
+    CHECK(got->pin().handle() != meanwhile->pin().handle());
+    const auto now = cache.statistics();
+    CHECK(now.made == 3);
+    CHECK(now.made ==
+          now.entries - now.retired + now.evictions + now.invalidations + now.superseded);
+    if (ask == 0) { // what was made of less is found no more, and good for its user
+        CHECK(cache.get(memory.pages(1, 2)).pin().handle() == meanwhile->pin().handle());
+        CHECK(now.superseded == 2);
+        CHECK(now.retired == 1);
+        got.reset();
+        CHECK(kernel.pins.size() == 1);
+    }
+    got.reset();
+    meanwhile.reset();
+    cache.clear();
+    CHECK(kernel.pins.empty());
+}
+
 TEST_CASE("A range that is empty or runs past the end of memory is refused") {
     fake_kernel kernel;
     const mapped memory(1);
@@ -506,7 +632,7 @@ TEST_CASE("A child that is forked while another thread pins does not wait for th
     std::optional<registration_cache> cache(std::in_place, fake_kernel::open(), unmerged);
     int status = -1;
     kernel.while_pinning = [&](const longpin_pin&) {
-        // As if by another thread: the lock of who pins is held.
+        // As if by another thread.
         status = in_child([&] {
             const bool refused = errno_of(cache->try_get(memory.pages(0, 1))) == EPERM;
             cache.reset();

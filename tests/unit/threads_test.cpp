@@ -8,6 +8,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <barrier>
@@ -348,6 +349,35 @@ TEST_CASE("threads: a cache serves several threads while memory is taken back un
         CHECK(counters.entries <= 6);
         CHECK(counters.entries == kernel.pins.size());
         CHECK(counters.invalidations > 0);
+    }
+    CHECK(kernel.pins.empty());
+}
+
+TEST_CASE("threads: of those who look for the same memory at once, one pins it at a time") {
+    fake_kernel kernel;
+    const mapped memory(2);
+    const bool refused = GENERATE(false, true);
+    for (std::size_t i = 0; i < rounds; ++i) {
+        const longpin::registration_cache cache(fake_kernel::open());
+        std::atomic<int> pinning = 0;
+        std::atomic<int> most = 0;
+        kernel.while_pinning = [&](const longpin_pin&) {
+            most = std::max<int>(most, ++pinning);
+            std::this_thread::yield();
+            --pinning;
+        };
+        kernel.fail(LONGPIN_PIN, refused ? EFAULT : 0);
+        REQUIRE(at_once([&](std::size_t own, mistakes& found) {
+                    const auto got = cache.try_get(memory.pages(0, own % 2 == 0 ? 2 : 1));
+                    found.expect(got ? !refused && got->valid() : refused);
+                }) == 0);
+        // Half of them ask for more than others do, who don't wait for these if they came first.
+        CHECK(most <= 2);
+        const longpin::cache_statistics counters = cache.statistics();
+        CHECK(counters.hits + counters.misses == threads);
+        CHECK(counters.refusals == (refused ? threads : 0));
+        CHECK(counters.made <= 2);
+        CHECK(counters.entries == kernel.pins.size());
     }
     CHECK(kernel.pins.empty());
 }

@@ -10,10 +10,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <condition_variable>
 #include <mutex>
 #include <utility>
+#include <vector>
 
 #include <linux/longpin.h>
 #include <unistd.h>
@@ -51,10 +54,11 @@ bool is_limit(reason why) noexcept {
 
 } // namespace
 
-/// What a cache and its registrations share. The locks are making_ first, table_lock_ inside it,
-/// and inside that the one of who reads events (open_file::reading()). What ends is moved out of
-/// the table under its lock, and unpinned when that is free again: so every scope that locks has
-/// its list of ended entries around it.
+/// What a cache and its registrations share. The locks are table_lock_, and inside it the one of
+/// who reads events (open_file::reading()). No page is pinned or released under either: that may
+/// wait for another thread, as for one that brings pages in by userfaultfd, and that one may use
+/// the cache itself. What ends is moved out of the table under its lock, and unpinned when that is
+/// free again: so every scope that locks has its list of ended entries around it.
 class registration_state : public std::enable_shared_from_this<registration_state> {
 public:
     using entries = registration_table::entries;
@@ -92,22 +96,61 @@ public:
     }
 
 private:
+    class request;
     class making;
 
     [[nodiscard]] registration_entry* look_up(const page_span& pages, bool writable,
                                               entries& ended) noexcept;
     [[nodiscard]] result<registration_entry*> make(std::span<const std::byte> range,
                                                    const page_span& pages, bool writable);
+    [[nodiscard]] bool is_under_way(const page_span& pages, bool writable) const noexcept;
     [[nodiscard]] bool evict() noexcept;
     void refresh(entries& ended) noexcept;
     [[nodiscard]] bool is_revoked(const registration_entry& entry) const noexcept;
 
     device device_;
     std::uint64_t page_size_;
-    lease_watch watch_; // seen changes under table_lock_
-    std::mutex making_;
-    std::mutex table_lock_;
+    lease_watch watch_;     // seen changes under table_lock_
+    std::mutex table_lock_; // for all that follows
     registration_table table_;
+    std::vector<const request*> under_way_;
+    std::condition_variable one_done_; // a request was, well or not
+};
+
+/// What a caller asked for. While it is under way, others whom it would serve wait for its end.
+/// They do so by what was asked for, not by what is pinned with it: its neighbours are made
+/// already.
+class registration_state::request {
+public:
+    request(registration_state& state, const page_span& pages, bool writable)
+        : state_(state), pages_(pages), writable_(writable) {}
+    request(const request&) = delete;
+    request& operator=(const request&) = delete;
+    request(request&&) = delete;
+    request& operator=(request&&) = delete;
+    ~request() {
+        if (under_way_) {
+            const std::scoped_lock lock(state_.table_lock_);
+            std::erase(state_.under_way_, this);
+            state_.one_done_.notify_all();
+        }
+    }
+
+    /// From now on. table_lock_ is held.
+    void begin() {
+        state_.under_way_.push_back(this);
+        under_way_ = true;
+    }
+
+    [[nodiscard]] bool serves(const page_span& pages, bool writable) const noexcept {
+        return pages_.covers(pages) && (writable_ || !writable);
+    }
+
+private:
+    registration_state& state_;
+    page_span pages_;
+    bool writable_;
+    bool under_way_ = false;
 };
 
 /// An entry that is being made: forgotten unless it is entered.
@@ -201,6 +244,11 @@ registration_entry* registration_state::look_up(const page_span& pages, bool wri
     return found;
 }
 
+bool registration_state::is_under_way(const page_span& pages, bool writable) const noexcept {
+    return std::ranges::any_of(
+        under_way_, [&](const request* other) { return other->serves(pages, writable); });
+}
+
 bool registration_state::evict() noexcept {
     entries ended;
     const std::scoped_lock lock(table_lock_);
@@ -249,19 +297,18 @@ result<registration> registration_state::get(std::span<const std::byte> range, b
     const auto found = [&](registration_entry& entry) {
         return registration(shared_from_this(), entry, range);
     };
-    {
+    request own(*this, pages, writable);
+    for (bool begun = false; !begun;) {
         entries ended;
-        const std::scoped_lock lock(table_lock_);
+        std::unique_lock lock(table_lock_);
         if (registration_entry* const entry = look_up(pages, writable, ended)) {
             return found(*entry);
         }
-    }
-    const std::scoped_lock only(making_);
-    {
-        entries ended;
-        const std::scoped_lock lock(table_lock_);
-        if (registration_entry* const entry = look_up(pages, writable, ended)) {
-            return found(*entry); // somebody made it meanwhile
+        if (!is_under_way(pages, writable)) {
+            own.begin();
+            begun = true;
+        } else if (ended.empty()) { // or it is unpinned first
+            one_done_.wait(lock);
         }
     }
     const auto made = make(range, pages, writable);

@@ -7,7 +7,7 @@
 
 namespace longpin::detail {
 
-registration_entry* registration_table::find(const page_span& pages, bool writable) {
+registration_entry* registration_table::find(const page_span& pages, bool writable) noexcept {
     const auto look = [&](const registration_entry::index& in) -> registration_entry* {
         // Of those that begin no later, the last one reaches farthest.
         const auto behind = in.upper_bound(pages.begin);
@@ -61,15 +61,20 @@ void registration_table::supersede(registration_entry::index& by, const page_spa
 
 void registration_table::enter(entries& made, entries& ended) noexcept {
     registration_entry& entry = made.front();
-    supersede(readable_, entry.pages, ended);
-    if (entry.writable) {
-        supersede(writable_, entry.pages, ended);
-    }
-    index_of(entry.writable).insert(std::move(entry.place));
-    entry.listed = true;
     ++counters_.made;
     ++counters_.entries;
     counters_.bytes += entry.pages.size();
+    if (find(entry.pages, entry.writable) != nullptr) {
+        ++counters_.superseded;
+        ++counters_.retired;
+    } else {
+        supersede(readable_, entry.pages, ended);
+        if (entry.writable) {
+            supersede(writable_, entry.pages, ended);
+        }
+        index_of(entry.writable).insert(std::move(entry.place));
+        entry.listed = true;
+    }
     busy_.splice(busy_.end(), made);
 }
 

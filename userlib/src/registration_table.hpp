@@ -51,7 +51,7 @@ public:
     explicit registration_table(const cache_options& options) : options_(options) {}
 
     /// The one that covers \p pages, and may be written if \p writable. Null: none.
-    [[nodiscard]] registration_entry* find(const page_span& pages, bool writable);
+    [[nodiscard]] registration_entry* find(const page_span& pages, bool writable) noexcept;
 
     /// What is to be pinned when there is none: \p pages, and what overlaps or touches them, within
     /// the limit.
@@ -61,7 +61,8 @@ public:
     /// goes by enter() or by abandon().
     [[nodiscard]] entries begin(const page_span& pages, bool writable);
 
-    /// Enters what begin() gave, which is valid and has its pin. What lies in it is superseded.
+    /// Enters what begin() gave, which is valid and has its pin. What lies in it is superseded; or
+    /// it is itself, by one that was entered meanwhile and in which it lies.
     void enter(entries& made, entries& ended) noexcept;
 
     /// Forgets what begin() gave.

@@ -52,7 +52,7 @@ struct cache_statistics {
     std::uint64_t made = 0;          ///< pins made and entered
     std::uint64_t evictions = 0;     ///< of them given up for a limit, or by clear()
     std::uint64_t invalidations = 0; ///< of them that the kernel took pages of back
-    std::uint64_t superseded = 0;    ///< of them that lie in one that was made later
+    std::uint64_t superseded = 0;    ///< of them that lie in another one
     std::uint64_t entries = 0;       ///< pins held now
     std::uint64_t retired = 0;       ///< of them in use still, and found no more
     std::uint64_t bytes = 0;         ///< of memory in the pins held now
@@ -164,10 +164,12 @@ private:
 /// at result.
 ///
 /// Thread safety: const members may be called by several threads at once, and so may get() and
-/// clear(). Assignment and destruction need the object for themselves. Only one thread at a time
-/// pins, and others that find what they look for do not wait for it. There are two locks: that of
-/// who pins, and inside it that of the tables, under which no page is pinned or released. No
-/// member may be called from a signal handler.
+/// clear(). Assignment and destruction need the object for themselves. No page is pinned or
+/// released under a lock, so threads pin at once, and one that waits in the kernel for its pages
+/// keeps nobody waiting but those who ask for a part of just what it asked for: they wait for it,
+/// rather than pin the same again; and if it is refused, they try themselves. So a thread that
+/// brings pages in by userfaultfd may register memory as well, but not such as is being registered
+/// and waits for it. No member may be called from a signal handler.
 class LONGPIN_EXPORT registration_cache {
 public:
     /// Makes an empty cache.
