@@ -379,6 +379,31 @@ TEST_CASE("Other lookups go on while one pins") {
     CHECK(found);
 }
 
+TEST_CASE("A registration that signals interrupt is tried again, but not for ever") {
+    fake_kernel kernel;
+    const mapped memory(4);
+    const registration_cache cache(fake_kernel::open());
+    static_cast<void>(cache.get(memory.pages(0, 1)));
+    const int interruptions = GENERATE(1, 99, 100);
+    kernel.fail(LONGPIN_PIN, EINTR);
+    kernel.while_pinning = [&, left = interruptions](const longpin_pin&) mutable {
+        if (--left == 0) {
+            kernel.fail(LONGPIN_PIN, 0);
+        }
+    };
+    const auto got = cache.try_get(memory.pages(1, 1));
+    if (interruptions < 100) {
+        REQUIRE(got);
+        CHECK(got->pin().length() == 2 * page); // with its neighbour, which is not at fault
+        CHECK(kernel.count(LONGPIN_PIN) == 1 + static_cast<std::size_t>(interruptions) + 1);
+    } else {
+        CHECK(errno_of(got) == EINTR);
+        CHECK(kernel.count(LONGPIN_PIN) == 1 + 100);
+        CHECK(cache.statistics().refusals == 1);
+        CHECK(cache.statistics().evictions == 0);
+    }
+}
+
 TEST_CASE("A registration is made while another waits for its pages, and perhaps for its maker") {
     fake_kernel kernel;
     const mapped memory(4);

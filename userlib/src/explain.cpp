@@ -129,7 +129,7 @@ std::string explain(unsigned long request, int errno_value) {
     case ENOENT:
         return "the open file has no pin of that handle; it was unpinned already, or belongs to "
                "another open file";
-    case EINTR: return "a fatal signal came";
+    case EINTR: return "signals came again and again meanwhile; try again";
     case EAGAIN:
         return "the memory was mapped anew again and again meanwhile; try again when it is not";
     case ENOMEM:

@@ -27,7 +27,8 @@ namespace detail {
 
 namespace {
 
-// How often a range is pinned anew that was revoked while it was pinned.
+// How often a range is pinned anew that was revoked while it was pinned, or whose pin a signal
+// interrupted.
 constexpr int most_attempts = 100;
 
 page_span pages_of(std::span<const std::byte> range, std::uint64_t page_size) noexcept {
@@ -274,6 +275,10 @@ result<registration_entry*> registration_state::make(std::span<const std::byte> 
             }
             ++attempt;
             wanted = pages; // the neighbours may be what changes
+        } else if (pin.error().code().value() == EINTR) {
+            if (++attempt == most_attempts) {
+                return pin.error();
+            }
         } else if (wanted != pages) {
             wanted = pages; // they may be what stands in the way
         } else if (!is_limit(pin.error().reason()) || !evict()) {

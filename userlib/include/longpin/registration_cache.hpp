@@ -194,8 +194,8 @@ public:
     ~registration_cache();
 
     /// Finds or makes a registration for reading.
-    /// \throws error  as device::pin(); EAGAIN: the range was mapped anew again and again; EPERM:
-    ///                in a child after fork()
+    /// \throws error  as device::pin(); EAGAIN: the range was mapped anew again and again; EINTR:
+    ///                signals came again and again; EPERM: in a child after fork()
     [[nodiscard]] registration get(std::span<const std::byte> range) const;
 
     /// As get(), for programs without exceptions.
