@@ -225,7 +225,7 @@ TEST_CASE("Events that did not fit into the queue are said to be lost, where the
 
 TEST_CASE("As many events are read as there is room for, and none is lost, whatever their size") {
     fake_kernel kernel;
-    kernel.event_size = sizeof(longpin_event) + GENERATE(0U, 8U, 64U, 200U);
+    kernel.event_size = sizeof(longpin_event) + GENERATE(0U, 1U, 8U, 64U, 200U, 1000U, 4040U);
     const std::size_t room = GENERATE(1U, 2U, 7U, 100U, 1000U);
     const longpin::device device = fake_kernel::open();
     const std::uint32_t count = 150;

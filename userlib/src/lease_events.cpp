@@ -31,6 +31,9 @@ using std::chrono::steady_clock;
 
 constexpr std::size_t room = 4096; // bytes of records that are read at once
 
+// Bytes of a record as first published: no module gives a shorter one.
+constexpr std::size_t least_record = offsetof(longpin_event, time) + sizeof(longpin_event::time);
+
 // Waits until the file can be read. Returns 1 if it can, 0 if not, -1 with errno.
 int wait_for_events(const detail::open_file& file, int timeout) noexcept {
     pollfd readable{.fd = file.descriptor(), .events = POLLIN};
@@ -48,18 +51,20 @@ lease_event event_of(const longpin_event& record) noexcept {
             .time = std::chrono::nanoseconds(record.time)};
 }
 
-// Takes the records apart. Returns 0 or EPROTO.
+// Takes the records apart, each by its own size: what a newer module says at its end is left out,
+// and what an older one doesn't say there is 0. Returns 0 or EPROTO.
 int take_apart(std::span<const std::byte> bytes, std::span<lease_event>& buffer) noexcept {
     std::size_t count = 0;
     while (!bytes.empty()) {
         longpin_event record{};
-        if (bytes.size() < sizeof(record) || count == buffer.size()) {
+        if (bytes.size() < least_record || count == buffer.size()) {
             return EPROTO;
         }
-        std::memcpy(&record, bytes.data(), sizeof(record));
-        if (record.size < sizeof(record) || record.size > bytes.size()) {
+        std::memcpy(&record.size, bytes.data(), sizeof(record.size));
+        if (record.size < least_record || record.size > bytes.size()) {
             return EPROTO;
         }
+        std::memcpy(&record, bytes.data(), std::min<std::size_t>(record.size, sizeof(record)));
         buffer[count++] = event_of(record);
         bytes = bytes.subspan(record.size);
     }
@@ -73,7 +78,7 @@ int read_what_is_there(const detail::open_file& file, std::span<lease_event>& bu
     // A newer module may have longer records, and says EINVAL to a buffer that is shorter than one.
     // Room for too many would lose those that do not fit into ours.
     std::array<std::byte, room> bytes; // NOLINT(cppcoreguidelines-pro-type-member-init): filled
-    for (std::size_t record = sizeof(longpin_event); record <= bytes.size();) {
+    for (std::size_t record = least_record;;) {
         const int ready = wait_for_events(file, 0);
         if (ready < 0 && errno != EINTR) {
             return errno;
@@ -92,13 +97,13 @@ int read_what_is_there(const detail::open_file& file, std::span<lease_event>& bu
             buffer = {};
             return 0;
         }
-        if (errno == EINVAL) {
-            record *= 2; // in twice of what one did not fit into there are not two
+        if (errno == EINVAL && record < bytes.size()) {
+            // In twice of what one did not fit into there are not two.
+            record = std::min(2 * record, bytes.size());
         } else if (errno != EINTR) {
             return errno;
         }
     }
-    return EINVAL;
 }
 
 } // namespace
