@@ -30,7 +30,6 @@ void longpin_event_queue_init(struct longpin_event_queue *queue)
 {
 	memset(queue, 0, sizeof(*queue));
 	spin_lock_init(&queue->lock);
-	mutex_init(&queue->reading);
 	init_waitqueue_head(&queue->wait);
 }
 
@@ -43,7 +42,6 @@ void longpin_event_queue_destroy(struct longpin_event_queue *queue)
 	kvfree(queue->events);
 	if (queue->status) /* a mapping has its own reference on the page */
 		free_page((unsigned long)queue->status);
-	mutex_destroy(&queue->reading);
 }
 
 /**
@@ -100,7 +98,7 @@ static bool join(const struct longpin_event_queue *queue, const struct longpin_e
  * @queue: the queue, which has room for events
  * @event: the event
  *
- * Doesn't sleep.
+ * Doesn't sleep. Nobody is woken: that is for longpin_event_queue_wake(), a moment later.
  */
 void longpin_event_queue_push(struct longpin_event_queue *queue, const struct longpin_event *event)
 {
@@ -119,32 +117,51 @@ void longpin_event_queue_push(struct longpin_event_queue *queue, const struct lo
 		}
 	}
 	spin_unlock(&queue->lock);
+}
+
+/**
+ * longpin_event_queue_wake - wake those who wait for events
+ * @queue: the queue
+ *
+ * They may be many, and each of them costs. So that is not for those who revoke.
+ */
+void longpin_event_queue_wake(struct longpin_event_queue *queue)
+{
 	wake_up_interruptible_poll(&queue->wait, EPOLLIN | EPOLLRDNORM);
 }
 
-static bool is_empty(struct longpin_event_queue *queue)
+static bool has_events(const struct longpin_event_queue *queue)
 {
-	bool empty;
+	lockdep_assert_held(&queue->lock);
+
+	return queue->count || queue->lost;
+}
+
+static bool may_read(struct longpin_event_queue *queue)
+{
+	bool may;
 
 	spin_lock(&queue->lock);
-	empty = !queue->count && !queue->lost;
+	may = has_events(queue) && !queue->reading;
 	spin_unlock(&queue->lock);
-	return empty;
+	return may;
 }
 
 /*
- * Copy the oldest events, which stay where they are; and the number of those that were lost behind
- * them, if there is room for it. Returns how many records that makes.
+ * Copy the oldest events, which stay where they are; and the number of those that were lost after
+ * them, if there is room for it. Returns how many records that makes; 0 if there are none, or somebody
+ * else is reading. Unless it is 0, end_reading() has to follow.
  */
-static unsigned int peek(struct longpin_event_queue *queue, struct longpin_event *records,
-			 unsigned int room)
+static unsigned int begin_reading(struct longpin_event_queue *queue, struct longpin_event *records,
+				  unsigned int room)
 {
-	unsigned int n;
-
-	lockdep_assert_held(&queue->reading);
+	unsigned int n = 0;
 
 	spin_lock(&queue->lock);
-	for (n = 0; n < queue->count && n < room; n++)
+	if (queue->reading || !has_events(queue))
+		goto out_unlock;
+	queue->reading = true;
+	for (; n < queue->count && n < room; n++)
 		records[n] = *event_at(queue, n);
 	queue->busy = n;
 	if (n == queue->count && n < room && queue->lost) {
@@ -155,15 +172,16 @@ static unsigned int peek(struct longpin_event_queue *queue, struct longpin_event
 			.time = ktime_to_ns(ktime_get_boottime()),
 		};
 	}
+out_unlock:
 	spin_unlock(&queue->lock);
 	return n;
 }
 
-/* What was copied was delivered, or wasn't. */
-static void finish(struct longpin_event_queue *queue, const struct longpin_event *records,
-		   unsigned int n, bool delivered)
+/* What was copied was delivered, or wasn't. Others may read what is left. */
+static void end_reading(struct longpin_event_queue *queue, const struct longpin_event *records,
+			unsigned int n, bool delivered)
 {
-	lockdep_assert_held(&queue->reading);
+	bool more;
 
 	spin_lock(&queue->lock);
 	if (delivered) {
@@ -172,14 +190,18 @@ static void finish(struct longpin_event_queue *queue, const struct longpin_event
 		queue->lost -= records[n - 1].lost;
 	}
 	queue->busy = 0;
+	queue->reading = false;
+	more = has_events(queue);
 	spin_unlock(&queue->lock);
+	if (more)
+		longpin_event_queue_wake(queue);
 }
 
-/* Copy what there is to the reader. Returns bytes, 0 if there is nothing. */
+/* Copy what there is to the reader. Returns bytes, 0 if there is nothing to read. */
 static ssize_t deliver(struct longpin_event_queue *queue, struct longpin_event *records,
 		       char __user *buffer, unsigned int room)
 {
-	unsigned int n = peek(queue, records, room);
+	unsigned int n = begin_reading(queue, records, room);
 	unsigned int i;
 	bool failed;
 
@@ -188,7 +210,7 @@ static ssize_t deliver(struct longpin_event_queue *queue, struct longpin_event *
 	for (i = 0; i < n; i++)
 		records[i].time = longpin_boottime_of_reader(records[i].time);
 	failed = copy_to_user(buffer, records, n * sizeof(records[0]));
-	finish(queue, records, n, !failed);
+	end_reading(queue, records, n, !failed);
 	return failed ? -EFAULT : n * sizeof(records[0]);
 }
 
@@ -208,22 +230,21 @@ ssize_t longpin_event_queue_read(struct longpin_event_queue *queue, char __user 
 	struct longpin_event *records;
 	ssize_t done;
 
+	/* A longer record has to be cut for a reader that knows only the first published one. */
+	BUILD_BUG_ON(sizeof(struct longpin_event) != 56);
 	if (!room)
 		return -EINVAL;
 	records = kmalloc_array(room, sizeof(*records), GFP_KERNEL_ACCOUNT);
 	if (!records)
 		return -ENOMEM;
-	do {
+	while (!(done = deliver(queue, records, buffer, room))) {
 		done = -EAGAIN;
-		if (nonblock && (is_empty(queue) || !mutex_trylock(&queue->reading)))
+		if (nonblock)
 			break;
 		done = -ERESTARTSYS;
-		if (!nonblock && (wait_event_interruptible(queue->wait, !is_empty(queue)) ||
-				  mutex_lock_interruptible(&queue->reading)))
+		if (wait_event_interruptible(queue->wait, may_read(queue)))
 			break;
-		done = deliver(queue, records, buffer, room);
-		mutex_unlock(&queue->reading);
-	} while (!done); /* another reader was quicker */
+	}
 	kfree(records);
 	return done;
 }
@@ -240,7 +261,7 @@ __poll_t longpin_event_queue_poll(struct longpin_event_queue *queue, struct file
 				  poll_table *table)
 {
 	poll_wait(file, &queue->wait, table);
-	return is_empty(queue) ? 0 : EPOLLIN | EPOLLRDNORM;
+	return may_read(queue) ? EPOLLIN | EPOLLRDNORM : 0;
 }
 
 static int make_status(struct longpin_event_queue *queue)

@@ -369,6 +369,16 @@ static inline void longpin_get_pgmap_again(struct dev_pagemap *pgmap)
 #endif
 }
 
+/* Has somebody begun to take the device away? A reference is held. */
+static inline bool longpin_pgmap_is_dying(struct dev_pagemap *pgmap)
+{
+#ifdef LONGPIN_HAVE_PGMAP_REF_EMBEDDED
+	return percpu_ref_is_dying(&pgmap->ref);
+#else
+	return percpu_ref_is_dying(pgmap->ref);
+#endif
+}
+
 /* Order of the compound page that a page, on which a reference is held, is part of. */
 static inline unsigned int longpin_page_order(const struct page *page)
 {

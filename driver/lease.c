@@ -24,6 +24,10 @@
  * mapped and taken again: by a lease with a reference, that nobody would ever revoke, since the
  * one who would sleeps.
  *
+ * A lease that holds nothing any more has nothing to lose. It leaves the notifier's tree, where it would
+ * cost whoever truncates or unmaps what it covers, and comes back with the next REPIN. That can't be done in the
+ * callback; nor should the task that revokes wake the holder's waiters, who may be many. A work item does both.
+ *
  * A holder may ask for a grace. It is given where another program removes blocks of a file on
  * fs-DAX: the program waits, but for all holders that are in its way together not much longer than
  * the module parameter max_grace_ms.
@@ -40,10 +44,15 @@
 
 #include <linux/longpin.h>
 
+#include "context.h"
+#include "dax_devices.h"
 #include "lease.h"
 #include "notes.h"
 #include "pin.h"
 #include "refusal.h"
+
+/* Of the module's own: what its users make it do is not to delay others' work. */
+static struct workqueue_struct *lease_queue;
 
 static unsigned int max_grace_ms = 100;
 module_param(max_grace_ms, uint, 0644);
@@ -293,6 +302,109 @@ bool longpin_lease_lost(struct longpin_lease *lease, unsigned long seq)
 
 #endif
 
+static void queue_lease_work(struct longpin_lease *lease)
+{
+	pinned_range_get(lease->range);
+	if (!queue_work(lease_queue, &lease->work))
+		pinned_range_put(lease->range);
+}
+
+/**
+ * longpin_lease_notify - wake the holder, which has an event to read
+ * @lease: the lease
+ *
+ * A moment later, by somebody else: doesn't sleep.
+ */
+void longpin_lease_notify(struct longpin_lease *lease)
+{
+	if (lease->eventfd)
+		atomic_inc(&lease->signals);
+	queue_lease_work(lease);
+}
+
+/**
+ * longpin_lease_emptied - the pin holds nothing any more
+ * @lease: its lease
+ *
+ * Doesn't sleep.
+ */
+void longpin_lease_emptied(struct longpin_lease *lease)
+{
+	queue_lease_work(lease);
+}
+
+/**
+ * longpin_lease_settle - stop listening if there is nothing to lose
+ * @lease: the lease, whose @filling is held
+ */
+void longpin_lease_settle(struct longpin_lease *lease)
+{
+	lockdep_assert_held(&lease->filling);
+
+	if (!lease->listening || !pinned_range_is_empty(lease->range))
+		return;
+	stop_notifier(lease);
+	lease->listening = false;
+}
+
+/**
+ * longpin_lease_resume - listen again, before pages are taken
+ * @lease: the lease of the current process, whose @filling is held
+ *
+ * Return: 0, -EINTR, -ENOMEM.
+ */
+int longpin_lease_resume(struct longpin_lease *lease)
+{
+	int err;
+
+	lockdep_assert_held(&lease->filling);
+
+	if (lease->listening)
+		return 0;
+	err = start_notifier(lease);
+	lease->listening = !err;
+	return err;
+}
+
+static void do_lease_work(struct work_struct *work)
+{
+	struct longpin_lease *lease = container_of(work, struct longpin_lease, work);
+	struct pinned_range *range = lease->range;
+	int signals;
+
+	for (signals = atomic_xchg(&lease->signals, 0); signals > 0; signals--) {
+		longpin_eventfd_signal(lease->eventfd);
+		cond_resched();
+	}
+	longpin_event_queue_wake(&range->context->events);
+	/* If somebody fills its gaps, or ends it, that one looks afterwards. */
+	if (mutex_trylock(&lease->filling)) {
+		longpin_lease_settle(lease);
+		mutex_unlock(&lease->filling);
+	}
+	pinned_range_put(range);
+}
+
+/**
+ * longpin_lease_init - be ready for leases
+ *
+ * Return: 0, -ENOMEM.
+ */
+int longpin_lease_init(void)
+{
+	lease_queue = alloc_workqueue("longpin-lease", WQ_UNBOUND, 0);
+	return lease_queue ? 0 : -ENOMEM;
+}
+
+/**
+ * longpin_lease_exit - undo longpin_lease_init(); there are no pins any more but for pending work
+ */
+void longpin_lease_exit(void)
+{
+	longpin_dax_exit();
+	destroy_workqueue(lease_queue);
+}
+
 /**
  * longpin_lease_check - may a pin be leased as it is asked for?
  * @request: the request
@@ -342,6 +454,7 @@ struct longpin_lease *longpin_lease_create(struct pinned_range *range,
 	lease->range = range;
 	mutex_init(&lease->filling);
 	init_waitqueue_head(&lease->let_go);
+	INIT_WORK(&lease->work, do_lease_work);
 	lease->grace_ms = request->grace_ms;
 
 	if (request->flags & LONGPIN_PIN_EVENTFD) {
@@ -355,6 +468,7 @@ struct longpin_lease *longpin_lease_create(struct pinned_range *range,
 	err = start_notifier(lease);
 	if (err)
 		goto out_free;
+	lease->listening = true;
 	return lease;
 
 out_free:
@@ -363,14 +477,16 @@ out_free:
 }
 
 /**
- * longpin_lease_end - stop being told
- * @lease: the lease; its pin holds nothing any more
+ * longpin_lease_end - stop listening, for good
+ * @lease: the lease; its pin holds nothing any more, and its @filling is held if others know of the pin
  *
- * Waits for those who are just told. Neither the mmap lock nor the pin's lock may be held.
+ * Waits for notifications that are under way. Neither the mmap lock nor the pin's lock may be held.
  */
 void longpin_lease_end(struct longpin_lease *lease)
 {
-	stop_notifier(lease);
+	if (lease->listening)
+		stop_notifier(lease);
+	lease->listening = false;
 }
 
 /**

@@ -204,19 +204,31 @@ static int ioctl_query(struct longpin_context *context, struct longpin_call *cal
 	return err ? err : answer(call);
 }
 
+/* Callers that don't know how much was copied may have the request where nothing can be written to. */
+static int answer_copied(const struct longpin_call *call)
+{
+	return call->size > offsetof(struct longpin_copy, out_copied) ? answer(call) : 0;
+}
+
 static int ioctl_copy(struct longpin_context *context, struct longpin_call *call)
 {
-	const struct longpin_copy *copy = &call->args.copy;
+	struct longpin_copy *copy = &call->args.copy;
 	struct pinned_range *range;
 	int err;
 
 	if (copy->flags & ~LONGPIN_COPY_WRITE || copy->__reserved)
 		return -EINVAL;
+	copy->out_copied = 0;
+	/* What is copied can't be undone, so it has to be possible to answer. */
+	err = answer_copied(call);
+	if (err)
+		return err;
 	range = longpin_table_get(&context->pins, copy->handle);
 	if (!range)
 		return -ENOENT;
 	err = pinned_range_copy(range, copy, call->file->f_flags & O_NONBLOCK);
 	pinned_range_put(range);
+	answer_copied(call);
 	return err;
 }
 
@@ -235,7 +247,8 @@ static int ioctl_extents(struct longpin_context *context, struct longpin_call *c
 		return -ENOENT;
 	err = pinned_range_extents(range, extents);
 	pinned_range_put(range);
-	return err ? err : answer(call);
+	/* How far it got, too, if it failed; whose errno stands then. */
+	return answer(call) && !err ? -EFAULT : err;
 }
 
 static int answer_repin(const void *call)
@@ -452,12 +465,21 @@ static int __init longpin_init(void)
 		return -EINVAL;
 	}
 	longpin_device.mode = device_mode;
-	err = longpin_netlink_init();
+	err = longpin_lease_init();
 	if (err)
 		return err;
+	err = longpin_netlink_init();
+	if (err)
+		goto out_lease;
 	err = misc_register(&longpin_device);
 	if (err)
-		longpin_netlink_exit();
+		goto out_netlink;
+	return 0;
+
+out_netlink:
+	longpin_netlink_exit();
+out_lease:
+	longpin_lease_exit();
 	return err;
 }
 module_init(longpin_init);
@@ -465,6 +487,7 @@ module_init(longpin_init);
 static void __exit longpin_exit(void)
 {
 	misc_deregister(&longpin_device);
+	longpin_lease_exit();
 	longpin_netlink_exit();
 }
 module_exit(longpin_exit);

@@ -68,8 +68,7 @@ static void tell_holder(struct pinned_range *range, u32 type, const struct longp
 	};
 
 	longpin_event_queue_push(&range->context->events, &event);
-	if (range->lease->eventfd)
-		longpin_eventfd_signal(range->lease->eventfd);
+	longpin_lease_notify(range->lease);
 }
 
 static struct longpin_change change_of(const struct pinned_range *range, unsigned long first,

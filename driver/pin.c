@@ -14,6 +14,7 @@
 
 #include "backing_file.h"
 #include "context.h"
+#include "dax_devices.h"
 #include "kernel_compat.h"
 #include "lease.h"
 #include "memory_kind.h"
@@ -265,11 +266,15 @@ void pinned_range_release(struct pinned_range *range)
 
 /**
  * pinned_range_end - release a pin that others were told of, and tell them
- * @range: as for pinned_range_release(), and no longer in its table
+ * @range: as for pinned_range_release(), and no longer in its table; the lease's @filling is held, if
+ *	there is one
  * @cause: LONGPIN_CAUSE_*
  */
 void pinned_range_end(struct pinned_range *range, u32 cause)
 {
+	if (range->lease)
+		lockdep_assert_held(&range->lease->filling);
+
 	/* Before they are given back: pages that somebody else takes then must not count twice. */
 	spin_lock(&range->lock);
 	range->announced = false;
@@ -279,6 +284,19 @@ void pinned_range_end(struct pinned_range *range, u32 cause)
 
 	pinned_range_release(range);
 	longpin_note_unpinned(range, cause);
+}
+
+/**
+ * pinned_range_close - end a pin whose context is being closed
+ * @range: the pin, no longer in its table
+ */
+void pinned_range_close(struct pinned_range *range)
+{
+	if (range->lease)
+		mutex_lock(&range->lease->filling);
+	pinned_range_end(range, LONGPIN_CAUSE_CLOSE);
+	if (range->lease)
+		mutex_unlock(&range->lease->filling);
 }
 
 /**
@@ -295,6 +313,22 @@ void pinned_range_footprint(struct pinned_range *range, struct longpin_footprint
 	if (kinds)
 		*kinds = range->kinds;
 	spin_unlock(&range->lock);
+}
+
+/**
+ * pinned_range_is_empty - does a pin hold nothing?
+ * @range: the pin
+ *
+ * Return: whether it holds nothing, as long as nobody fills its gaps.
+ */
+bool pinned_range_is_empty(struct pinned_range *range)
+{
+	bool empty;
+
+	spin_lock(&range->lock);
+	empty = !range->runs.pages;
+	spin_unlock(&range->lock);
+	return empty;
 }
 
 /**
@@ -324,34 +358,6 @@ bool pinned_range_holds_dax(struct pinned_range *range, unsigned long first, uns
 }
 
 /**
- * pinned_range_note_filesystem - note which file system pages of fs-DAX are of
- * @range: a pin for writing, whose lock is held
- * @pgmap: the pages' pagemap; they are about to be held
- * @sb: their file system
- *
- * Return: false if the pin holds pages of too many file systems, or of two on one device.
- */
-bool pinned_range_note_filesystem(struct pinned_range *range, struct dev_pagemap *pgmap,
-				  struct super_block *sb)
-{
-	struct longpin_filesystem *one, *end = range->filesystems + LONGPIN_FILESYSTEMS;
-
-	lockdep_assert_held(&range->lock);
-
-	if (!range->runs.pages)
-		memset(range->filesystems, 0, sizeof(range->filesystems));
-	for (one = range->filesystems; one < end && one->pgmap; one++) {
-		if (one->pgmap == pgmap)
-			return one->sb == sb;
-	}
-	if (one == end)
-		return false;
-	one->pgmap = pgmap;
-	one->sb = sb;
-	return true;
-}
-
-/**
  * pinned_range_offset - where a page is, in bytes from the start of the range
  * @range: the pin
  * @page: page, counted from that of the first byte; not more than there are
@@ -376,11 +382,14 @@ static void note_detached(struct pinned_range *range, const struct longpin_revok
 {
 	lockdep_assert_held(&range->lock);
 
+	longpin_dax_uncount(range->lease, revoked);
 	range->detached += revoked->pages + revoked->hidden;
 	if (revoked->hidden || (revoked->pages && revoked->first < range->filled.end &&
 				revoked->last >= range->filled.first))
 		range->lost = true;
 	pinned_range_changed(range);
+	if (!range->runs.pages && range->announced)
+		longpin_lease_emptied(range->lease);
 	if (revoked->pages && cause && range->announced)
 		longpin_tell_revoked(range, revoked->first, revoked->last + 1, cause);
 }
@@ -540,21 +549,14 @@ static int access_page(struct pinned_range *range, struct longpin_run_cursor *cu
 static struct super_block *hold_filesystem(struct pinned_range *range,
 					   struct longpin_run_cursor *cursor)
 {
-	struct longpin_filesystem *one, *end = range->filesystems + LONGPIN_FILESYSTEMS;
 	struct super_block *sb = NULL;
-	struct dev_pagemap *pgmap;
 	unsigned long pfn;
 
+	if (!range->lease)
+		return NULL;
 	spin_lock(&range->lock);
-	if (!range->released && range->filesystems[0].pgmap &&
-	    longpin_runs_here(&range->runs, cursor, &pfn) && pfn != LONGPIN_GAP &&
-	    is_zone_device_page(pfn_to_page(pfn))) {
-		pgmap = longpin_page_pgmap(pfn_to_page(pfn));
-		for (one = range->filesystems; one < end && !sb; one++) {
-			if (one->pgmap == pgmap)
-				sb = one->sb;
-		}
-	}
+	if (!range->released && longpin_runs_here(&range->runs, cursor, &pfn) && pfn != LONGPIN_GAP)
+		sb = longpin_dax_filesystem(range->lease, pfn_to_page(pfn));
 	if (sb)
 		atomic_inc(&sb->s_active);
 	spin_unlock(&range->lock);
@@ -570,12 +572,13 @@ static struct super_block *hold_filesystem(struct pinned_range *range,
  */
 static int copy_within_page(struct pinned_range *range, struct longpin_run_cursor *cursor,
 			    size_t offset, size_t length, void __user *user, void *bounce,
-			    bool write, bool nonblock)
+			    bool write, bool nonblock, size_t *copied)
 {
 	struct super_block *sb = NULL;
 	size_t good = length;
 	int err = 0;
 
+	*copied = 0;
 	if (write)
 		good -= copy_from_user(bounce, user, length);
 	if (write && !good)
@@ -601,25 +604,26 @@ static int copy_within_page(struct pinned_range *range, struct longpin_run_curso
 		return err;
 	if (!write)
 		good -= copy_to_user(user, bounce, length);
+	*copied = good;
 	return good < length ? -EFAULT : 0;
 }
 
 /**
  * pinned_range_copy - LONGPIN_COPY
  * @range: the pin
- * @copy: the request; its flags are known ones
+ * @copy: the request; its flags are known ones; its out_copied is set
  * @nonblock: don't wait for a file system that is frozen
  *
  * Return: 0, -EINVAL, -EPERM, -ESTALE, -EFAULT, -EHWPOISON, -ENOMEM, -ENOENT, -EINTR, -EAGAIN,
  * -EROFS.
  */
-int pinned_range_copy(struct pinned_range *range, const struct longpin_copy *copy, bool nonblock)
+int pinned_range_copy(struct pinned_range *range, struct longpin_copy *copy, bool nonblock)
 {
 	bool write = copy->flags & LONGPIN_COPY_WRITE;
 	void __user *user = u64_to_user_ptr(copy->buffer);
 	u64 start = offset_in_page(range->addr) + copy->offset;
 	struct longpin_run_cursor cursor = { .at = start >> PAGE_SHIFT };
-	size_t n, offset = offset_in_page(start);
+	size_t n, copied, offset = offset_in_page(start);
 	u64 left = copy->length;
 	void *bounce;
 	int err = 0;
@@ -638,7 +642,9 @@ int pinned_range_copy(struct pinned_range *range, const struct longpin_copy *cop
 			break;
 		}
 		n = min_t(u64, left, PAGE_SIZE - offset);
-		err = copy_within_page(range, &cursor, offset, n, user, bounce, write, nonblock);
+		err = copy_within_page(range, &cursor, offset, n, user, bounce, write, nonblock,
+				       &copied);
+		copy->out_copied += copied;
 		offset = 0;
 		left -= n;
 		user += n;
@@ -706,6 +712,7 @@ int pinned_range_extents(struct pinned_range *range, struct longpin_extents *ext
 
 	if (offset > range->length)
 		return -EINVAL;
+	extents->out_next = offset;
 	batch = kmalloc_array(EXTENTS_BATCH, sizeof(*batch), GFP_KERNEL);
 	if (!batch)
 		return -ENOMEM;
@@ -729,9 +736,9 @@ int pinned_range_extents(struct pinned_range *range, struct longpin_extents *ext
 			break;
 		}
 		extents->out_count += n;
+		extents->out_next = offset;
 		cond_resched();
 	}
-	extents->out_next = offset;
 	kfree(batch);
 	return err;
 }
@@ -898,10 +905,13 @@ int pinned_range_repin(struct pinned_range *range, struct longpin_repin *repin,
 	else if (range->charge.mm != current->mm)
 		err = -EPERM;
 	else
+		err = longpin_lease_resume(range->lease);
+	if (!err)
 		err = fill_gaps(range, &part, repin, why, answer, call);
 	/* Under the mutex, so that this is reported before the end of the pin. */
 	if (!err && repin->out_repinned)
 		longpin_note_repinned(range);
+	longpin_lease_settle(range->lease);
 	mutex_unlock(&range->lease->filling);
 	return err;
 }

@@ -10,7 +10,6 @@
 #include "process.h"
 #include "runs.h"
 
-struct dev_pagemap;
 struct longpin_context;
 struct longpin_copy;
 struct longpin_extents;
@@ -21,7 +20,6 @@ struct longpin_pin;
 struct longpin_query;
 struct longpin_refusal;
 struct longpin_repin;
-struct super_block;
 
 /**
  * struct longpin_footprint - what a pin holds
@@ -43,20 +41,6 @@ struct longpin_footprint {
 struct longpin_change {
 	u64 offset;
 	u64 length;
-};
-
-/* File systems on DAX whose files a pin for writing may hold at a time. */
-#define LONGPIN_FILESYSTEMS 4
-
-/**
- * struct longpin_filesystem - the file system that pages of fs-DAX are of
- * @pgmap: their pagemap
- * @sb: the file system. No reference is held: it is there as long as one of its pages is held, since that
- *	page is mapped then, and the mapping has the file open
- */
-struct longpin_filesystem {
-	struct dev_pagemap *pgmap;
-	struct super_block *sb;
 };
 
 /**
@@ -114,7 +98,6 @@ typedef int (*longpin_answer_fn)(const void *call);
  * @filled: the part whose gaps are filled then
  * @filled_kinds: LONGPIN_KIND_* of what was filled in
  * @lost: pages of that part were revoked since the last walk over it began
- * @filesystems: of a pin for writing, where the pages of fs-DAX are of; the first entries, others are 0
  * @detached: pages that were taken out of @runs, and are about to be given back
  * @announced: others were told of it, and are told what happens to it
  * @kinds: LONGPIN_KIND_* of the memory
@@ -146,7 +129,6 @@ struct pinned_range {
 	struct longpin_part filled;
 	u32 filled_kinds;
 	bool lost;
-	struct longpin_filesystem filesystems[LONGPIN_FILESYSTEMS];
 	unsigned long detached;
 	bool announced;
 	u32 kinds;
@@ -164,19 +146,19 @@ void pinned_range_put(struct pinned_range *range);
 void pinned_range_announce(struct pinned_range *range, u64 ns);
 void pinned_range_release(struct pinned_range *range);
 void pinned_range_end(struct pinned_range *range, u32 cause);
+void pinned_range_close(struct pinned_range *range);
 
 void pinned_range_changed(struct pinned_range *range);
 void pinned_range_footprint(struct pinned_range *range, struct longpin_footprint *footprint,
 			    u32 *kinds);
+bool pinned_range_is_empty(struct pinned_range *range);
 bool pinned_range_holds_dax(struct pinned_range *range, unsigned long first, unsigned long end);
-bool pinned_range_note_filesystem(struct pinned_range *range, struct dev_pagemap *pgmap,
-				  struct super_block *sb);
 u64 pinned_range_offset(const struct pinned_range *range, unsigned long page);
 bool pinned_range_revoke(struct pinned_range *range, struct longpin_revoke *what);
 
 int pinned_range_unpin(struct pinned_range *range);
 int pinned_range_query(struct pinned_range *range, struct longpin_query *query);
-int pinned_range_copy(struct pinned_range *range, const struct longpin_copy *copy, bool nonblock);
+int pinned_range_copy(struct pinned_range *range, struct longpin_copy *copy, bool nonblock);
 int pinned_range_extents(struct pinned_range *range, struct longpin_extents *extents);
 int pinned_range_repin(struct pinned_range *range, struct longpin_repin *repin,
 		       struct longpin_refusal *why, longpin_answer_fn answer, const void *call);

@@ -42,7 +42,7 @@ void longpin_table_end_pins(struct longpin_pin_table *table)
 
 	idr_for_each_entry(&table->ranges, range, handle) {
 		longpin_table_remove(table, handle, range);
-		pinned_range_end(range, LONGPIN_CAUSE_CLOSE);
+		pinned_range_close(range);
 		pinned_range_put(range);
 		cond_resched();
 	}

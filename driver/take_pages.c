@@ -43,6 +43,7 @@
 
 #include <linux/longpin.h>
 
+#include "dax_devices.h"
 #include "kernel_compat.h"
 #include "lease.h"
 #include "memory_kind.h"
@@ -134,15 +135,6 @@ static long try_again(struct taking *taking)
 	return ++taking->races < RACES_MAX ? 0 : -EAGAIN;
 }
 
-/* The pin has to know which file system to ask before it writes to a page of fs-DAX. */
-static bool note_filesystem(struct taking *taking, const struct longpin_taken *taken)
-{
-	if (!for_writing(taking) || taking->segment.kind != LONGPIN_KIND_FSDAX || !taken->device)
-		return true;
-	return pinned_range_note_filesystem(taking->range, taking->pgmap,
-					    file_inode(taking->segment.vma->vm_file)->i_sb);
-}
-
 /*
  * Hand pages that were taken over to the pin, if they are what is mapped now. Returns how many,
  * 0 to try again, or an errno. None is left with the caller.
@@ -150,6 +142,8 @@ static bool note_filesystem(struct taking *taking, const struct longpin_taken *t
 static long hand_over(struct taking *taking, const struct longpin_taken *taken)
 {
 	struct pinned_range *range = taking->range;
+	struct longpin_dax_device *device = NULL;
+	unsigned long before;
 	int err;
 
 	err = longpin_runs_prepare(&range->runs, taken->nr);
@@ -163,15 +157,22 @@ static long hand_over(struct taking *taking, const struct longpin_taken *taken)
 		longpin_give_back(taken);
 		return try_again(taking);
 	}
-	if (!note_filesystem(taking, taken)) {
-		spin_unlock(&range->lock);
-		longpin_give_back(taken);
-		return longpin_refuse_at(taking->why, -EOPNOTSUPP, LONGPIN_REASON_LEASE_MEMORY,
-					 taking->addr);
+	if (taken->device && taking->segment.kind == LONGPIN_KIND_FSDAX) {
+		device = longpin_dax_device(range->lease, taking->pgmap,
+					    file_inode(taking->segment.vma->vm_file)->i_sb);
+		if (!device) {
+			spin_unlock(&range->lock);
+			longpin_give_back(taken);
+			return longpin_refuse_at(taking->why, -EOPNOTSUPP,
+						 LONGPIN_REASON_LEASE_MEMORY, taking->addr);
+		}
 	}
+	before = range->runs.pages;
 	err = longpin_runs_fill(&range->runs, &taking->cursor, taken);
 	if (!err)
 		range->filled_kinds |= taking->segment.kind;
+	if (device)
+		longpin_dax_count(range->lease, device, range->runs.pages - before);
 	/* Nobody looks yet at a pin that is being made: that counts at its end, in next_gap(). */
 	if (range->announced)
 		pinned_range_changed(range);

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <csignal>
 #include <cstring>
 #include <fcntl.h>
@@ -251,6 +252,68 @@ TEST_CASE("COPY into a pin from a buffer that ends half-way leaves the rest as i
     CHECK(device.write(handle, 0, source.at(page - 64), page) == EFAULT);
     CHECK(has_pattern(memory.at(64), 2 * page - 64, 64, 1));
     CHECK(has_pattern(source.at(page - 64), 64, page - 64, 2));
+}
+
+TEST_CASE("COPY says how far it got, be it all, half or nothing of what was asked for") {
+    const raw_device device;
+    const mapping memory = mapping::small(4 * page);
+    const std::uint32_t handle = device.must_pin(memory.data(), 4 * page, LONGPIN_PIN_WRITE);
+    const mapping buffer = mapping::anonymous(4 * page);
+    buffer.fill();
+    buffer.unmap_part(3 * page, page);
+    for (const std::uint32_t flags : {0U, LONGPIN_COPY_WRITE}) {
+        auto arguments = request<longpin_copy>();
+        arguments.flags = flags;
+        arguments.handle = handle;
+        arguments.offset = 10;
+        arguments.buffer = reinterpret_cast<std::uintptr_t>(buffer.data());
+        arguments.length = 2 * page;
+        CHECK(device.call(LONGPIN_COPY, &arguments) == 0);
+        CHECK(arguments.out_copied == 2 * page);
+        arguments.length = 4 * page - 10;
+        CHECK(device.call(LONGPIN_COPY, &arguments) == EFAULT);
+        CHECK(arguments.out_copied == 3 * page);
+        arguments.length = 4 * page;
+        CHECK(device.call(LONGPIN_COPY, &arguments) == EINVAL);
+        CHECK(arguments.out_copied == 0);
+    }
+    // An answer that can't be delivered is found out before anything is copied. A caller that
+    // doesn't know of out_copied may keep its request where nothing can be written to.
+    memory.fill(1);
+    const mapping unwritable(page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+    auto* const arguments = unwritable.as<longpin_copy>();
+    *arguments = request<longpin_copy>();
+    arguments->flags = LONGPIN_COPY_WRITE;
+    arguments->handle = handle;
+    const mapping source = mapping::anonymous(page);
+    source.fill(2);
+    arguments->buffer = reinterpret_cast<std::uintptr_t>(source.data());
+    arguments->length = page;
+    unwritable.protect(PROT_READ);
+    CHECK(device.call(LONGPIN_COPY, arguments) == EFAULT);
+    CHECK(has_pattern(memory.data(), page, 0, 1));
+    unwritable.protect(PROT_READ | PROT_WRITE);
+    arguments->size = offsetof(longpin_copy, out_copied);
+    unwritable.protect(PROT_READ);
+    CHECK(device.call(LONGPIN_COPY, arguments) == 0);
+    CHECK(has_pattern(memory.data(), page, 0, 2));
+}
+
+TEST_CASE("EXTENTS says how far it got when its buffer ends half-way") {
+    const raw_device device;
+    constexpr std::size_t pages = 200; // listed by 64
+    const mapping memory = mapping::runs(pages);
+    const mapping buffer = mapping::anonymous(2 * page);
+    buffer.unmap_part(page, page);
+    auto arguments = request<longpin_extents>();
+    arguments.handle = device.must_pin(memory.data(), memory.length());
+    arguments.count = pages;
+    arguments.buffer = reinterpret_cast<std::uintptr_t>(buffer.data());
+    CHECK(device.call(LONGPIN_EXTENTS, &arguments) == EFAULT);
+    REQUIRE(arguments.out_count > 0);
+    CHECK(arguments.out_count <= page / sizeof(longpin_extent));
+    const auto& last = buffer.as<longpin_extent>()[arguments.out_count - 1];
+    CHECK(arguments.out_next == last.offset + last.length);
 }
 
 TEST_CASE("EXTENTS beyond the end gets EINVAL, at the end nothing is left") {

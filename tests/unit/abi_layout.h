@@ -84,7 +84,8 @@ MEMBER(longpin_copy, __reserved, 4, 12);
 MEMBER(longpin_copy, offset, 8, 16);
 MEMBER(longpin_copy, length, 8, 24);
 MEMBER(longpin_copy, buffer, 8, 32);
-SIZE(longpin_copy, 40);
+MEMBER(longpin_copy, out_copied, 8, 40);
+SIZE(longpin_copy, 48);
 
 MEMBER(longpin_extent, offset, 8, 0);
 MEMBER(longpin_extent, length, 8, 8);

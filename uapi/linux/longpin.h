@@ -135,7 +135,8 @@
  *
  * Being told. A context in which a pin was revoked is readable: read() gives one or more struct
  * longpin_event, poll() says POLLIN. A pin may name an eventfd, to which 1 is added for each event
- * of it. And the page that mmap(NULL, page size, PROT_READ, MAP_SHARED, fd, 0) gives holds a
+ * of it. Those who wait are woken a moment after the event, by a task of the kernel's own; that there is one
+ * can be seen at once. And the page that mmap(NULL, page size, PROT_READ, MAP_SHARED, fd, 0) gives holds a
  * struct longpin_status, whose generation tells without a system call whether anything was revoked.
  */
 
@@ -175,7 +176,8 @@
 
 /**
  * struct longpin_event - what read() of the open file gives
- * @size: bytes of this record; the next one follows there. Grows at the tail
+ * @size: bytes of this record; the next one follows there. Grows at the tail: a reader goes on by it,
+ *	and its buffer has room for a page, so that a record of a later kernel fits
  * @type: LONGPIN_EVENT_*
  * @handle: the pin, which may have ended by now; 0 for OVERFLOW
  * @cause: LONGPIN_CAUSE_*; 0 for OVERFLOW
@@ -189,7 +191,11 @@
  * read() gives as many whole records as there are and fit. It waits for the first one unless
  * the file is O_NONBLOCK.
  *
- * Errors of read(): EINVAL (the buffer is shorter than a record), EAGAIN (none, and O_NONBLOCK),
+ * A buffer that is shorter than a record of this kernel, but not than 56 bytes, gets one record, cut
+ * to that length, with its size.
+ *
+ * Errors of read(): EINVAL (the buffer is shorter than 56 bytes), EAGAIN (none, or another reader is just
+ * reading, and O_NONBLOCK),
  * EINTR (a signal came before one did), EFAULT (the buffer; nothing is lost then), ENOMEM.
  *
  * Layout: 56 bytes, no padding.
@@ -493,9 +499,10 @@ struct longpin_query {
  * @offset: first byte, counted from the pin's addr
  * @length: bytes to copy; not 0; offset + length must not pass the end of the pin
  * @buffer: address of the caller's buffer
+ * @out_copied: bytes that were copied, from the first on; all of them if the call succeeds
  *
  * The copy goes to the pages themselves, whatever is mapped now where they were
- * when they were pinned. A copy that fails half-way may have copied a part, and has left
+ * when they were pinned. A copy that fails half-way has copied out_copied bytes, and has left
  * everything else as it was.
  *
  * Errors: ENOENT (no such handle), EINVAL (length 0, or beyond the end), EPERM
@@ -505,7 +512,7 @@ struct longpin_query {
  * file is O_NONBLOCK; else the call waits), EROFS (it was made read-only by force), ENOMEM
  * (kernel memory), EINTR (a fatal signal came).
  *
- * Layout: 40 bytes, no padding.
+ * Layout: 48 bytes, no padding.
  */
 struct longpin_copy {
 	__u32 size;
@@ -515,6 +522,7 @@ struct longpin_copy {
 	__aligned_u64 offset;
 	__aligned_u64 length;
 	__aligned_u64 buffer;
+	__aligned_u64 out_copied;
 };
 
 /**
@@ -545,8 +553,10 @@ struct longpin_extent {
  * @__reserved: must be 0
  * @out_next: offset to go on from; the length of the pin when all was listed
  *
+ * A call that fails half-way sets out_count and out_next to what it had listed by then.
+ *
  * Errors: ENOENT (no such handle), EINVAL (offset beyond the end), EFAULT (the
- * buffer), EINTR (a fatal signal came).
+ * buffer), EINTR (a fatal signal came), ENOMEM (kernel memory).
  *
  * Layout: 48 bytes, no padding.
  */
