@@ -80,13 +80,17 @@
 	hlist_for_each_entry_rcu(pos, head, member)
 #endif
 
-#ifdef NLA_POLICY_MIN /* 5.0 */
-#define LONGPIN_POLICY_HAS_MIN 1
-#else
-#define LONGPIN_POLICY_HAS_MIN 0
+#ifndef NLA_POLICY_MIN /* 5.0 */
 #define NLA_POLICY_MIN(_type, _min) \
 	{                           \
 		.type = (_type)     \
+	}
+#endif
+
+#ifndef NLA_POLICY_MASK /* 5.10 */
+#define NLA_POLICY_MASK(_type, _mask) \
+	{                             \
+		.type = (_type)       \
 	}
 #endif
 
@@ -422,12 +426,6 @@ static inline bool longpin_attr_is_missing(struct genl_info *info, int type)
 #else
 	return !info->attrs[type];
 #endif
-}
-
-/* Is an attribute less than the 1 that its NLA_POLICY_MIN asks for, and the kernel didn't look? */
-static inline bool longpin_attr_is_zero(const struct nlattr *attr)
-{
-	return !LONGPIN_POLICY_HAS_MIN && !nla_get_u32(attr);
 }
 
 /* Where an error at the start of a dump is explained; NULL where the kernel has no place for it. */

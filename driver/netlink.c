@@ -35,6 +35,9 @@
  */
 #define MAXATTR LONGPIN_A_PIN_KINDS
 
+/* Of memory, that there are. */
+#define ALL_KINDS (LONGPIN_KIND_FSDAX | (LONGPIN_KIND_FSDAX - 1))
+
 static const struct nla_policy context_policy[MAXATTR + 1] = {
 	[LONGPIN_A_CONTEXT_ID] = NLA_POLICY_MIN(NLA_U32, 1),
 };
@@ -44,7 +47,7 @@ static const struct nla_policy pin_policy[MAXATTR + 1] = {
 	[LONGPIN_A_PIN_HANDLE] = NLA_POLICY_MIN(NLA_U32, 1),
 	[LONGPIN_A_PIN_PID] = NLA_POLICY_MIN(NLA_U32, 1),
 	[LONGPIN_A_PIN_UID] = { .type = NLA_U32 },
-	[LONGPIN_A_PIN_KINDS] = NLA_POLICY_MIN(NLA_U32, 1),
+	[LONGPIN_A_PIN_KINDS] = NLA_POLICY_MASK(NLA_U32, ALL_KINDS),
 };
 
 static const struct nla_policy no_policy[MAXATTR + 1] = {};
@@ -79,9 +82,13 @@ static int check_attributes(struct nlattr **attrs, unsigned long allowed,
 					    "the request doesn't take this attribute");
 			return -EINVAL;
 		}
-		if (!(MAY_BE_ZERO & BIT(type)) && longpin_attr_is_zero(attrs[type])) {
+		if (!(MAY_BE_ZERO & BIT(type)) && !nla_get_u32(attrs[type])) {
 			NL_SET_ERR_MSG_ATTR(extack, attrs[type], "integer out of range");
 			return -ERANGE;
+		}
+		if (type == LONGPIN_A_PIN_KINDS && nla_get_u32(attrs[type]) & ~ALL_KINDS) {
+			NL_SET_ERR_MSG_ATTR(extack, attrs[type], "no such kind of memory");
+			return -EINVAL;
 		}
 	}
 	return 0;

@@ -134,7 +134,7 @@ static int put_refusal(struct sk_buff *skb, int err, const struct longpin_refusa
 {
 	struct nlattr *nest = nla_nest_start(skb, LONGPIN_A_PIN_REFUSAL);
 
-	if (!nest || nla_put_u32(skb, LONGPIN_A_REFUSAL_ERRNO, -err) ||
+	if (!nest || nla_put_u32(skb, LONGPIN_A_REFUSAL_ERROR, -err) ||
 	    nla_put_u32(skb, LONGPIN_A_REFUSAL_REASON, why->reason))
 		return -EMSGSIZE;
 	if (longpin_refused_for_memory(why) &&

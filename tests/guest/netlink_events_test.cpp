@@ -175,7 +175,7 @@ TEST_CASE("netlink events: a refusal is told with the request and the reason") {
     CHECK(before <= refused.u64(LONGPIN_A_PIN_TIME));
     CHECK(refused.u64(LONGPIN_A_PIN_TIME) <= wall_clock());
     netlink_attributes why = refused.nest(LONGPIN_A_PIN_REFUSAL);
-    CHECK(why.u32(LONGPIN_A_REFUSAL_ERRNO) == EFAULT);
+    CHECK(why.u32(LONGPIN_A_REFUSAL_ERROR) == EFAULT);
     CHECK(why.u32(LONGPIN_A_REFUSAL_REASON) == LONGPIN_REASON_HOLE);
     CHECK(why.u64(LONGPIN_A_REFUSAL_BAD_ADDR) == asked.addr + 2 * page);
 
@@ -186,7 +186,7 @@ TEST_CASE("netlink events: a refusal is told with the request and the reason") {
     refused = next(events, LONGPIN_CMD_REFUSED_NTF);
     CHECK(refused.u32(LONGPIN_A_PIN_UID) == ordinary_user);
     why = refused.nest(LONGPIN_A_PIN_REFUSAL);
-    CHECK(why.u32(LONGPIN_A_REFUSAL_ERRNO) == ENOMEM);
+    CHECK(why.u32(LONGPIN_A_REFUSAL_ERROR) == ENOMEM);
     CHECK(why.u32(LONGPIN_A_REFUSAL_REASON) == LONGPIN_REASON_MEMLOCK);
     CHECK(why.u64(LONGPIN_A_REFUSAL_LIMIT) == page);
     CHECK(why.u64(LONGPIN_A_REFUSAL_USED) == 0);
@@ -194,7 +194,7 @@ TEST_CASE("netlink events: a refusal is told with the request and the reason") {
 
     REQUIRE(device.pin(memory.data(), 0) == EINVAL);
     why = next(events, LONGPIN_CMD_REFUSED_NTF).nest(LONGPIN_A_PIN_REFUSAL);
-    CHECK(why.u32(LONGPIN_A_REFUSAL_ERRNO) == EINVAL);
+    CHECK(why.u32(LONGPIN_A_REFUSAL_ERROR) == EINVAL);
     CHECK(why.u32(LONGPIN_A_REFUSAL_REASON) == LONGPIN_REASON_ZERO_LENGTH);
     CHECK_FALSE(events.event(0));
 }

@@ -66,6 +66,9 @@ attribute_set set_of(const YAML::Node& node) {
         attribute one{required(entry, "name"), text(entry, "doc"), required(entry, "type")};
         one.number = next_number(entry, last);
         one.nested = text(entry, "nested-attributes");
+        if (entry["enum-as-flags"]) {
+            one.flags = text(entry, "enum");
+        }
         if (entry["checks"] && entry["checks"]["min"]) {
             one.minimum = entry["checks"]["min"].as<std::uint64_t>();
         }
@@ -126,6 +129,13 @@ family load(const std::string& path) {
     }
     for (const YAML::Node& node : root["attribute-sets"]) {
         made.sets.push_back(set_of(node));
+        for (attribute& one : made.sets.back().attributes) {
+            if (!one.flags.empty()) {
+                for (const constant& entry : named(made.definitions, one.flags).entries) {
+                    one.mask |= entry.value;
+                }
+            }
+        }
     }
     made.operation_prefix = required(root["operations"], "name-prefix");
     std::uint32_t last = 0;

@@ -15,7 +15,9 @@ struct attribute {
     std::string type; ///< "u32", "nest", ...
     std::uint16_t number = 0;
     std::uint64_t minimum = 0;
-    std::string nested; ///< of a nest: the set that its attributes are of
+    std::string flags;      ///< of flags: their definition
+    std::uint64_t mask = 0; ///< of flags: all that there are
+    std::string nested;     ///< of a nest: the set that its attributes are of
 };
 
 struct attribute_set {

@@ -311,7 +311,7 @@ TEST_CASE("Every state of a pin has its name, and a module that says none holds 
 TEST_CASE("A refusal is an event with its request, the errno and the facts") {
     auto message = refused_request();
     message.nest(LONGPIN_A_PIN_REFUSAL, [](netlink_message& refusal) {
-        refusal.u32(LONGPIN_A_REFUSAL_ERRNO, ENOMEM)
+        refusal.u32(LONGPIN_A_REFUSAL_ERROR, ENOMEM)
             .u32(LONGPIN_A_REFUSAL_REASON, LONGPIN_REASON_MEMLOCK)
             .u64(LONGPIN_A_REFUSAL_BAD_ADDR, 1)
             .u64(LONGPIN_A_REFUSAL_LIMIT, 2)
@@ -338,7 +338,7 @@ TEST_CASE("An event without what makes it one is malformed") {
     CHECK_FALSE(read_event(refused_request().header()));
     auto refused = refused_request();
     refused.nest(LONGPIN_A_PIN_REFUSAL,
-                 [](netlink_message& refusal) { refusal.bytes(LONGPIN_A_REFUSAL_ERRNO, "abc"); });
+                 [](netlink_message& refusal) { refusal.bytes(LONGPIN_A_REFUSAL_ERROR, "abc"); });
     CHECK_FALSE(read_event(refused.header()));
     CHECK_FALSE(read_event(netlink_message::of_command(LONGPIN_CMD_PINNED_NTF).header()));
 }

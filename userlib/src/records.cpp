@@ -67,7 +67,7 @@ constexpr auto file_types = make_types<LONGPIN_A_FILE_MAX>({{LONGPIN_A_FILE_PATH
                                                             {LONGPIN_A_FILE_OFFSET, NLA_U64}});
 
 constexpr auto refusal_types =
-    make_types<LONGPIN_A_REFUSAL_MAX>({{LONGPIN_A_REFUSAL_ERRNO, NLA_U32},
+    make_types<LONGPIN_A_REFUSAL_MAX>({{LONGPIN_A_REFUSAL_ERROR, NLA_U32},
                                        {LONGPIN_A_REFUSAL_REASON, NLA_U32},
                                        {LONGPIN_A_REFUSAL_BAD_ADDR, NLA_U64},
                                        {LONGPIN_A_REFUSAL_LIMIT, NLA_U64},
@@ -212,7 +212,7 @@ std::optional<refused_event> read_refused(const pin_attributes& got) {
         return std::nullopt;
     }
     return refused_event{.request = std::move(*request),
-                         .errno_value = static_cast<int>(refused.u32(LONGPIN_A_REFUSAL_ERRNO)),
+                         .errno_value = static_cast<int>(refused.u32(LONGPIN_A_REFUSAL_ERROR)),
                          .facts{.why = static_cast<reason>(refused.u32(LONGPIN_A_REFUSAL_REASON)),
                                 .bad_address = refused.u64(LONGPIN_A_REFUSAL_BAD_ADDR),
                                 .limit = refused.u64(LONGPIN_A_REFUSAL_LIMIT),
