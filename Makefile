@@ -239,6 +239,11 @@ test-guest: bench-guest
 	$(if $(FILTER),,tests/part cost-$(KERNEL) $(bench_guest) --name cost-$(KERNEL) $(cost) \
 		--add $(recorded):/longpin/recorded.json -- sh -c '$(cost_setup) && longpin-pin-bench --check /longpin/recorded.json')
 
+.PHONY: test-ynl
+test-ynl: all ## what the kernel's own ynl tools make of the netlink specification; fetches Debian's linux-source once
+	qemu/deps build guest ynl
+	tests/part ynl tests/ynl/run $(guest)
+
 .PHONY: test-rt
 test-rt: ## the tests in the guest under a kernel with PREEMPT_RT; FILTER=... chooses
 	rm -rf build/results
