@@ -14,7 +14,7 @@
 
 static unsigned int max_pins = 1 << 20;
 module_param(max_pins, uint, 0644);
-MODULE_PARM_DESC(max_pins, "Pins that one open file may hold (default 1048576)");
+MODULE_PARM_DESC(max_pins, "Pins that one open file may hold; 0 for no limit (default 1048576)");
 
 /**
  * longpin_table_init - make an empty table
@@ -66,7 +66,7 @@ static int try_reserve(struct longpin_pin_table *table, struct longpin_refusal *
 	int handle;
 
 	mutex_lock(&table->lock);
-	if (table->count >= limit) {
+	if (limit && table->count >= limit) {
 		why->limit = limit;
 		why->used = table->count;
 		why->asked = 1;
@@ -246,7 +246,9 @@ unsigned long longpin_table_pins(struct longpin_pin_table *table)
  */
 void longpin_table_info(struct longpin_pin_table *table, struct longpin_info *info)
 {
-	info->out_max_pins_limit = READ_ONCE(max_pins);
+	unsigned int limit = READ_ONCE(max_pins);
+
+	info->out_max_pins_limit = limit ? limit : LONGPIN_UNLIMITED;
 	mutex_lock(&table->lock);
 	info->out_max_pins_used = table->count;
 	mutex_unlock(&table->lock);

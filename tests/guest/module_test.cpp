@@ -84,6 +84,20 @@ TEST_CASE("the parameter max_pins caps the pins of a context") {
     CHECK(device.pin(memory.data(), page) == 0);
 }
 
+TEST_CASE("a parameter that caps what is pinned is no limit when it is 0") {
+    const raw_device device;
+    const mapping memory = mapping::anonymous(page);
+    device.must_pin(memory.data(), page);
+    const module_parameter pins("max_pins", "0");
+    const module_parameter user_pages("max_user_pages", "0");
+    const module_parameter pages("max_pages", "0");
+    const longpin_info info = device.info();
+    CHECK(info.out_max_pins_limit == LONGPIN_UNLIMITED);
+    CHECK(info.out_max_user_pages_limit == LONGPIN_UNLIMITED);
+    CHECK(info.out_max_pages_limit == LONGPIN_UNLIMITED);
+    CHECK(device.pin(memory.data(), page) == 0);
+}
+
 TEST_CASE("the parameter max_user_pages caps the pages of each user by itself") {
     const raw_device device;
     const raw_device other;

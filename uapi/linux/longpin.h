@@ -311,7 +311,7 @@ struct longpin_status {
  *	io_uring, perf and others share the count
  * @out_max_pages_limit: bytes that all contexts together may pin (max_pages)
  * @out_max_pages_used: bytes that all contexts together have pinned
- * @out_max_pins_limit: pins that a context may hold (max_pins)
+ * @out_max_pins_limit: pins that a context may hold (max_pins); LONGPIN_UNLIMITED if it is 0
  * @out_max_pins_used: pins that this context holds
  * @out_version: version of the module, a string with its terminating NUL
  * @out_max_user_pages_limit: bytes that the caller's user may pin (max_user_pages)
