@@ -30,9 +30,22 @@
 #define PIN_FLAGS \
 	(LONGPIN_PIN_WRITE | LONGPIN_PIN_DRY_RUN | LONGPIN_PIN_LEASE | LONGPIN_PIN_EVENTFD)
 
+/* Shown as it is given. */
+static int show_mode(char *buffer, const struct kernel_param *parameter)
+{
+	return scnprintf(buffer, PAGE_SIZE, "%#o\n", *(const ushort *)parameter->arg);
+}
+
+static const struct kernel_param_ops mode_ops = {
+	.set = param_set_ushort,
+	.get = show_mode,
+};
+
 static ushort device_mode = 0600;
-module_param(device_mode, ushort, 0444);
-MODULE_PARM_DESC(device_mode, "Permissions of /dev/longpin (default 0600)");
+module_param_cb(device_mode, &mode_ops, &device_mode, 0444);
+__MODULE_PARM_TYPE(device_mode, "ushort");
+MODULE_PARM_DESC(device_mode,
+		 "Permissions of /dev/longpin where no udev rule sets others (default 0600)");
 
 /**
  * struct longpin_call - one ioctl under way

@@ -52,6 +52,7 @@ TEST_CASE("the device file is root's alone unless a parameter says otherwise") {
     REQUIRE(load_module("device_mode=0666") == 0);
     REQUIRE(::stat("/dev/longpin", &status) == 0);
     CHECK((status.st_mode & 07777) == 0666);
+    CHECK(read_line(std::string(module_parameters) + "device_mode") == "0666");
     CHECK(as_ordinary_user([] { return raw_device().info().out_max_pins_used; }) == 0);
 
     REQUIRE(remove_module() == 0);
