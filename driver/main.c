@@ -52,7 +52,7 @@ MODULE_PARM_DESC(device_mode,
  * @args: the caller's structure, with a zero tail if the caller's was shorter; its first
  *	member is the size, of which @size is the copy to trust
  * @user: where it came from
- * @file: the open file that it came by
+ * @file: the open file that it came by: how it was opened decides what may be done by it
  * @size: bytes of it that are answered: not more than the caller has, nor than we know
  */
 struct longpin_call {
@@ -171,6 +171,8 @@ static int ioctl_pin(struct longpin_context *context, struct longpin_call *call)
 
 	set_refused(pin, &why);
 	err = validate_pin(pin, &why);
+	if (!err && pin->flags & LONGPIN_PIN_WRITE && !(call->file->f_mode & FMODE_WRITE))
+		err = -EBADF;
 	if (!err)
 		err = do_pin(context, call, &why);
 	if (pin->flags & LONGPIN_PIN_DRY_RUN)
@@ -231,6 +233,8 @@ static int ioctl_copy(struct longpin_context *context, struct longpin_call *call
 
 	if (copy->flags & ~LONGPIN_COPY_WRITE || copy->__reserved)
 		return -EINVAL;
+	if (!(call->file->f_mode & (copy->flags & LONGPIN_COPY_WRITE ? FMODE_WRITE : FMODE_READ)))
+		return -EBADF;
 	copy->out_copied = 0;
 	/* What is copied can't be undone, so it has to be possible to answer. */
 	err = answer_copied(call);

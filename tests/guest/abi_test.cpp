@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: MIT
-// The structures' lengths: every ioctl takes its structure too long as long as the tail is zero.
+// What holds for every ioctl: its structure may be too long as long as the tail is zero, and what
+// it may do depends on how the file was opened.
 #include "support/mapping.hpp"
 
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <functional>
 #include <linux/ioctl.h>
-#include <vector>
+#include <poll.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 using namespace guest;
 
@@ -61,6 +66,147 @@ TEST_CASE("every ioctl of the module has a row in the table of lengths") {
         probe.size = 0;
         INFO("ioctl number " << number);
         CHECK(device.call(command, &probe) == (listed ? EINVAL : ENOTTY));
+    }
+}
+
+TEST_CASE("how the file was opened decides what may be done by it") {
+    const mapping memory = mapping::anonymous(page);
+    std::uint64_t word = 0;
+    const auto pin = [&](const raw_device& device, std::uint32_t flags) {
+        return device.pin(memory.data(), page, flags);
+    };
+    const auto copy = [&](const raw_device& device, std::uint32_t handle, std::uint32_t flags) {
+        auto arguments = request<longpin_copy>();
+        arguments.flags = flags;
+        arguments.handle = handle;
+        arguments.length = sizeof(word);
+        arguments.buffer = reinterpret_cast<std::uintptr_t>(&word);
+        return device.call(LONGPIN_COPY, &arguments);
+    };
+    const auto extents = [](const raw_device& device, std::uint32_t handle) {
+        auto arguments = request<longpin_extents>();
+        arguments.handle = handle;
+        return device.call(LONGPIN_EXTENTS, &arguments);
+    };
+    struct attempt {
+        unsigned long command; ///< 0: no ioctl
+        const char* what;
+        std::function<int(const raw_device&, std::uint32_t handle)> make; ///< handle: of a lease
+        std::array<int, 3> results; ///< by an open file for reading, for writing, for both
+    };
+    const attempt attempts[] = {
+        {LONGPIN_INFO,
+         "INFO",
+         [](const raw_device& device, std::uint32_t) {
+             auto arguments = request<longpin_info>();
+             return device.call(LONGPIN_INFO, &arguments);
+         },
+         {0, 0, 0}},
+        {LONGPIN_PIN,
+         "PIN",
+         [&](const raw_device& device, std::uint32_t) { return pin(device, 0); },
+         {0, 0, 0}},
+        {LONGPIN_PIN,
+         "PIN for writing",
+         [&](const raw_device& device, std::uint32_t) { return pin(device, LONGPIN_PIN_WRITE); },
+         {EBADF, 0, 0}},
+        {LONGPIN_PIN,
+         "dry run of PIN for writing",
+         [&](const raw_device& device, std::uint32_t) {
+             return pin(device, LONGPIN_PIN_WRITE | LONGPIN_PIN_DRY_RUN);
+         },
+         {EBADF, 0, 0}},
+        {LONGPIN_PIN,
+         "PIN for writing, as a lease",
+         [&](const raw_device& device, std::uint32_t) {
+             return pin(device, LONGPIN_PIN_WRITE | LONGPIN_PIN_LEASE);
+         },
+         {EBADF, 0, 0}},
+        {LONGPIN_QUERY,
+         "QUERY",
+         [](const raw_device& device, std::uint32_t handle) {
+             longpin_query answer{};
+             return device.query(handle, answer);
+         },
+         {0, 0, 0}},
+        {LONGPIN_COPY,
+         "COPY",
+         [&](const raw_device& device, std::uint32_t handle) { return copy(device, handle, 0); },
+         {0, EBADF, 0}},
+        {LONGPIN_COPY,
+         "COPY into a pin for reading",
+         [&](const raw_device& device, std::uint32_t handle) {
+             return copy(device, handle, LONGPIN_COPY_WRITE);
+         },
+         {EBADF, EPERM, EPERM}},
+        {LONGPIN_COPY,
+         "COPY into what is no pin",
+         [&](const raw_device& device, std::uint32_t) {
+             return copy(device, 0, LONGPIN_COPY_WRITE);
+         },
+         {EBADF, ENOENT, ENOENT}},
+        {LONGPIN_EXTENTS,
+         "EXTENTS",
+         [&](const raw_device& device, std::uint32_t handle) { return extents(device, handle); },
+         {0, 0, 0}},
+        {LONGPIN_LET_GO,
+         "LET_GO",
+         [](const raw_device& device, std::uint32_t handle) {
+             return device.let_go(handle, 0, page);
+         },
+         {0, 0, 0}},
+        {LONGPIN_REPIN,
+         "REPIN",
+         [](const raw_device& device, std::uint32_t handle) {
+             longpin_repin answer{};
+             return device.repin(handle, answer);
+         },
+         {0, 0, 0}},
+        {0,
+         "poll",
+         [](const raw_device& device, std::uint32_t) {
+             pollfd file{.fd = device.descriptor(), .events = POLLIN, .revents = 0};
+             return ::poll(&file, 1, 0) == 0 ? 0 : EIO;
+         },
+         {0, 0, 0}},
+        {0,
+         "read",
+         [&](const raw_device& device, std::uint32_t) {
+             longpin_event event{};
+             return ::read(device.descriptor(), &event, sizeof(event)) < 0 ? errno : 0;
+         },
+         {EAGAIN, EBADF, EAGAIN}},
+        {0,
+         "mmap of the status",
+         [](const raw_device& device, std::uint32_t) {
+             void* const status =
+                 ::mmap(nullptr, page, PROT_READ, MAP_SHARED, device.descriptor(), 0);
+             const int err = status == MAP_FAILED ? errno : 0;
+             if (err == 0) {
+                 ::munmap(status, page);
+             }
+             return err;
+         },
+         {0, EACCES, 0}},
+        {LONGPIN_UNPIN,
+         "UNPIN",
+         [](const raw_device& device, std::uint32_t handle) { return device.unpin(handle); },
+         {0, 0, 0}},
+    };
+    for (const row& ioctl : rows) {
+        INFO(ioctl.name);
+        CHECK(std::any_of(std::begin(attempts), std::end(attempts),
+                          [&](const attempt& made) { return made.command == ioctl.command; }));
+    }
+    const std::array modes{O_RDONLY, O_WRONLY, O_RDWR};
+    for (std::size_t i = 0; i < modes.size(); i++) {
+        CAPTURE(modes[i]);
+        const raw_device device(open_file("/dev/longpin", modes[i] | O_NONBLOCK));
+        const std::uint32_t handle = device.must_pin(memory.data(), page, LONGPIN_PIN_LEASE);
+        for (const attempt& made : attempts) {
+            INFO(made.what);
+            CHECK(made.make(device, handle) == made.results[i]);
+        }
     }
 }
 

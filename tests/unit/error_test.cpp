@@ -78,7 +78,7 @@ TEST_CASE("Every errno of the interface is explained for the call that gave it")
          {LONGPIN_INFO, LONGPIN_PIN, LONGPIN_UNPIN, LONGPIN_QUERY, LONGPIN_COPY, LONGPIN_EXTENTS,
           LONGPIN_REPIN, LONGPIN_LET_GO}) {
         for (const int errno_value : {ENOTTY, EFAULT, EINVAL, E2BIG, ENOMEM, EINTR, EAGAIN, ENOENT,
-                                      EPERM, EIO, ESTALE, EOPNOTSUPP}) {
+                                      EPERM, EIO, ESTALE, EOPNOTSUPP, EBADF}) {
             CAPTURE(request, errno_value);
             CHECK_FALSE(explain(request, errno_value).empty());
         }
@@ -88,6 +88,8 @@ TEST_CASE("Every errno of the interface is explained for the call that gave it")
     CHECK_THAT(explain(LONGPIN_UNPIN, ENOENT), Contains("handle"));
     CHECK_THAT(explain(LONGPIN_INFO, EINVAL), Contains("same version"));
     CHECK_THAT(explain(LONGPIN_COPY, ESTALE), Contains("took a page") && Contains("repin()"));
+    CHECK_THAT(explain(LONGPIN_PIN, EBADF), Contains("open it O_RDWR"));
+    CHECK_THAT(explain(LONGPIN_COPY, EBADF), Contains("open it O_RDWR"));
     CHECK_THAT(explain(LONGPIN_REPIN, EOPNOTSUPP), Contains("no lease"));
     CHECK_THAT(explain(LONGPIN_REPIN, EPERM), Contains("another process"));
     CHECK_THAT(explain(LONGPIN_LET_GO, EINVAL), Contains("end of the pin"));

@@ -37,6 +37,11 @@
  *   E2BIG    a tail that this kernel does not know is not zero, or the size is
  *            beyond one page
  *
+ * How the file was opened decides what may be done by it, as with read() and write(): to pin with
+ * LONGPIN_PIN_WRITE and to copy into a pin it must be open for writing, to copy out of a pin for
+ * reading, or the call gets EBADF. All else takes either. So a program that may only open it
+ * O_RDONLY, or was passed such a file, can hold its memory and see what is held, but not write.
+ *
  * A call that fails changes nothing: no page stays pinned, nothing stays
  * charged, no handle is left. That an answer can't be delivered is found out
  * before anything is done that can't be undone. (LONGPIN_COPY and
@@ -395,10 +400,11 @@ struct longpin_info {
  * fails for a reason listed above sets those from out_reason on; the others
  * come back as 0.
  *
- * Errors: those above with their LONGPIN_REASON_*, and ENOMEM (kernel memory),
- * EINTR (a fatal signal came; or the first lease of a process was interrupted by
- * work that the kernel has for the task: try again), EAGAIN (the mapping was
- * changed again and again while it was being pinned).
+ * Errors: those above with their LONGPIN_REASON_*, and ENOMEM (kernel memory), EBADF
+ * (LONGPIN_PIN_WRITE, and the file is not open for writing), EINTR (a fatal signal
+ * came; or the first lease of a process was interrupted by work that the kernel has
+ * for the task: try again), EAGAIN (the mapping was changed again and again while it was being
+ * pinned).
  *
  * Layout: 112 bytes, no padding.
  */
@@ -505,12 +511,12 @@ struct longpin_query {
  * when they were pinned. A copy that fails half-way has copied out_copied bytes, and has left
  * everything else as it was.
  *
- * Errors: ENOENT (no such handle), EINVAL (length 0, or beyond the end), EPERM
- * (LONGPIN_COPY_WRITE to a pin made without LONGPIN_PIN_WRITE), ESTALE (a page was
- * taken back: what lies before it was copied), EFAULT (the buffer), EHWPOISON (a page
- * is known to be broken), EAGAIN (the file system of a page of fs-DAX is frozen, and the
- * file is O_NONBLOCK; else the call waits), EROFS (it was made read-only by force), ENOMEM
- * (kernel memory), EINTR (a fatal signal came).
+ * Errors: ENOENT (no such handle), EINVAL (length 0, or beyond the end), EBADF (the file is not
+ * open for that direction), EPERM (LONGPIN_COPY_WRITE to a pin made without
+ * LONGPIN_PIN_WRITE), ESTALE (a page was taken back: what lies before it was copied), EFAULT
+ * (the buffer), EHWPOISON (a page is known to be broken), EAGAIN (the file system of a page of
+ * fs-DAX is frozen, and the file is O_NONBLOCK; else the call waits), EROFS (it was made read-only
+ * by force), ENOMEM (kernel memory), EINTR (a fatal signal came).
  *
  * Layout: 48 bytes, no padding.
  */

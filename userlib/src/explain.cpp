@@ -135,6 +135,10 @@ std::string explain(unsigned long request, int errno_value) {
     case ENOMEM:
         return "the kernel had no memory for its records; free some, or raise the limit of the "
                "memory cgroup";
+    case EBADF:
+        return request == LONGPIN_PIN
+                   ? "to pin for writing, the file has to be open for writing; open it O_RDWR"
+                   : "the file is not open for that, reading or writing; open it O_RDWR";
     case EPERM:
         if (request == LONGPIN_COPY) {
             return "the pin was made for reading; make one for writing";
