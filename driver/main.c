@@ -273,6 +273,20 @@ static int answer_repin(const void *call)
 	return answer(call);
 }
 
+/* As that of the pin would be: that is what the holder knows it by. */
+static void note_repin_refused(const struct pinned_range *range, int err,
+			       const struct longpin_refusal *why)
+{
+	const struct longpin_pin request = {
+		.flags = range->flags,
+		.addr = range->addr,
+		.length = range->length,
+		.cookie = range->cookie,
+	};
+
+	longpin_note_refused(range->context, &request, err, why);
+}
+
 static int ioctl_repin(struct longpin_context *context, struct longpin_call *call)
 {
 	struct longpin_repin *repin = &call->args.repin;
@@ -293,6 +307,8 @@ static int ioctl_repin(struct longpin_context *context, struct longpin_call *cal
 	if (!range)
 		return -ENOENT;
 	err = pinned_range_repin(range, repin, &why, answer_repin, call);
+	if (err)
+		note_repin_refused(range, err, &why);
 	pinned_range_put(range);
 	if (!err)
 		return 0;

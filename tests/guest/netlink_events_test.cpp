@@ -47,6 +47,30 @@ netlink_attributes next(netlink_socket& socket, std::uint8_t command) {
     return event->attributes;
 }
 
+/// The next refusal. What was revoked before may be told late.
+netlink_attributes next_refused(netlink_socket& socket) {
+    for (;;) {
+        const auto event = socket.event();
+        REQUIRE(event);
+        if (event->command != LONGPIN_CMD_REVOKED_NTF) {
+            REQUIRE(event->command == LONGPIN_CMD_REFUSED_NTF);
+            return event->attributes;
+        }
+    }
+}
+
+/// How many requests were refused for that reason so far.
+std::uint64_t refusals_counted(std::uint32_t reason) {
+    const netlink_answer answer = netlink_socket().get(LONGPIN_CMD_STATS_GET);
+    for (const auto& [type, refused] : answer.only().each()) {
+        if (type == LONGPIN_A_STATS_REFUSED &&
+            refused.u32(LONGPIN_A_REFUSED_COUNT_REASON) == reason) {
+            return refused.u64(LONGPIN_A_REFUSED_COUNT_COUNT);
+        }
+    }
+    return 0;
+}
+
 std::uint64_t wall_clock() {
     return static_cast<std::uint64_t>(
         std::chrono::nanoseconds(std::chrono::system_clock::now().time_since_epoch()).count());
@@ -196,6 +220,46 @@ TEST_CASE("netlink events: a refusal is told with the request and the reason") {
     why = next(events, LONGPIN_CMD_REFUSED_NTF).nest(LONGPIN_A_PIN_REFUSAL);
     CHECK(why.u32(LONGPIN_A_REFUSAL_ERROR) == EINVAL);
     CHECK(why.u32(LONGPIN_A_REFUSAL_REASON) == LONGPIN_REASON_ZERO_LENGTH);
+    CHECK_FALSE(events.event(0));
+}
+
+TEST_CASE("netlink events: the refusal to pin pages of a lease again is told as that of a pin is") {
+    const raw_device device;
+    const mapping memory = mapping::small(4 * page);
+    auto asked = request<longpin_pin>();
+    asked.flags = LONGPIN_PIN_LEASE;
+    asked.addr = reinterpret_cast<std::uintptr_t>(memory.at(10));
+    asked.length = 3 * page;
+    asked.cookie = 77;
+    REQUIRE(device.call(LONGPIN_PIN, &asked) == 0);
+    memory.unmap_part(2 * page, page);
+    const std::uint64_t counted = refusals_counted(LONGPIN_REASON_HOLE);
+    netlink_socket events = subscriber();
+    longpin_repin answer{};
+    REQUIRE(device.repin(asked.out_handle, answer, page) == EFAULT);
+
+    netlink_attributes refused = next_refused(events);
+    CHECK(refused.u32(LONGPIN_A_PIN_CONTEXT) == context_of(device));
+    CHECK(refused.u32(LONGPIN_A_PIN_PID) == static_cast<std::uint32_t>(::getpid()));
+    CHECK(refused.u64(LONGPIN_A_PIN_ADDR) == asked.addr);
+    CHECK(refused.u64(LONGPIN_A_PIN_LENGTH) == asked.length);
+    CHECK(refused.u32(LONGPIN_A_PIN_FLAGS) == LONGPIN_PIN_LEASE);
+    CHECK(refused.u64(LONGPIN_A_PIN_COOKIE) == 77);
+    netlink_attributes why = refused.nest(LONGPIN_A_PIN_REFUSAL);
+    CHECK(why.u32(LONGPIN_A_REFUSAL_ERRNO) == EFAULT);
+    CHECK(why.u32(LONGPIN_A_REFUSAL_REASON) == LONGPIN_REASON_HOLE);
+    CHECK(why.u64(LONGPIN_A_REFUSAL_BAD_ADDR) ==
+          reinterpret_cast<std::uintptr_t>(memory.at(2 * page)));
+    CHECK(refusals_counted(LONGPIN_REASON_HOLE) == counted + 1);
+
+    // It is that of who asks, who need not be the pin's maker.
+    REQUIRE(in_child([&] {
+                longpin_repin of_child{};
+                return device.repin(asked.out_handle, of_child);
+            }) == EPERM);
+    refused = next_refused(events);
+    CHECK(refused.u32(LONGPIN_A_PIN_PID) != static_cast<std::uint32_t>(::getpid()));
+    CHECK(refused.nest(LONGPIN_A_PIN_REFUSAL).u32(LONGPIN_A_REFUSAL_ERRNO) == EPERM);
     CHECK_FALSE(events.event(0));
 }
 

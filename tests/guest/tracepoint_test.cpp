@@ -209,11 +209,13 @@ TEST_CASE("trace-cmd shows what is revoked of a lease, and pinned again") {
     REQUIRE(::madvise(memory.data(), page, MADV_DONTNEED) == 0);
     longpin_repin answer{};
     REQUIRE(device.repin(handle, answer) == 0);
+    memory.unmap_part(0, page);
+    REQUIRE(device.repin(handle, answer) == EFAULT);
     output_of("trace-cmd stop");
     std::vector<facts> printed = events_in(output_of("trace-cmd show"));
     output_of("trace-cmd reset");
 
-    REQUIRE(printed.size() == 3);
+    REQUIRE(printed.size() == 5);
     facts revoked = printed[0];
     CHECK(revoked["flags"] == "lease");
     for (const auto& [name, value] : facts{{"event", "longpin_revoke"},
@@ -227,6 +229,18 @@ TEST_CASE("trace-cmd shows what is revoked of a lease, and pinned again") {
     facts repinned = printed[0];
     repinned["event"] = "longpin_repin";
     CHECK(texts_of({printed[1], printed[2]}) == texts_of({revoked, repinned}));
+    facts refused{{"event", "longpin_refuse"},
+                  {"errno", std::to_string(EFAULT)},
+                  {"reason", std::to_string(LONGPIN_REASON_HOLE)},
+                  {"bad_addr", hex(memory.data())},
+                  {"limit", "0"},
+                  {"used", "0"},
+                  {"asked", "0"}};
+    for (const char* const same :
+         {"context", "pid", "comm", "uid", "addr", "length", "flags", "cookie"}) {
+        refused[same] = repinned[same];
+    }
+    CHECK(texts_of({printed[4]}) == texts_of({refused}));
 }
 
 TEST_CASE("the tracepoints and their fields are those that tools were told of") {
