@@ -483,22 +483,26 @@ static inline struct file *longpin_sock_file(struct sock *sk)
 	return file;
 }
 
-/*
- * Page cache of a file that no device may write to behind the file system's back.
- * Anonymous pages, shmem (swap-backed) and hugetlb pages are fine; a page without a
- * mapping belongs to a driver, or was truncated and is nobody's file any more.
- */
-static inline bool longpin_is_file_cache(struct page *page)
+/* Memory that is nobody's but processes': anonymous, shmem (swap-backed) and hugetlb pages. */
+static inline bool longpin_is_plain_memory(struct page *page)
 {
 #ifdef LONGPIN_HAVE_FOLIO
 	struct folio *folio = page_folio(page);
 
-	return !folio_test_anon(folio) && !folio_test_swapbacked(folio) &&
-	       READ_ONCE(folio->mapping) && !folio_test_hugetlb(folio);
+	return folio_test_anon(folio) || folio_test_swapbacked(folio) || folio_test_hugetlb(folio);
 #else
 	page = compound_head(page);
-	return !PageAnon(page) && !PageSwapBacked(page) && READ_ONCE(page->mapping) &&
-	       !PageHuge(page);
+	return PageAnon(page) || PageSwapBacked(page) || PageHuge(page);
+#endif
+}
+
+/* Page cache of a file, if it is no plain memory. */
+static inline bool longpin_has_mapping(struct page *page)
+{
+#ifdef LONGPIN_HAVE_FOLIO
+	return READ_ONCE(page_folio(page)->mapping);
+#else
+	return READ_ONCE(compound_head(page)->mapping);
 #endif
 }
 

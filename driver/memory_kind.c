@@ -25,6 +25,13 @@
 	(LONGPIN_KIND_ANON | LONGPIN_KIND_SHMEM | LONGPIN_KIND_HUGETLB | LONGPIN_KIND_DEVDAX | \
 	 LONGPIN_KIND_FSDAX)
 
+/*
+ * What belongs to whoever mapped it: a driver's own pages, and files that are no page cache of a
+ * file system. It may count those who can write to it by their mappings, as a BPF map does that can
+ * be frozen, and a pin outlives these.
+ */
+#define DRIVERS_OWN (LONGPIN_KIND_DEVICE | LONGPIN_KIND_FILE)
+
 static bool on_filesystem(struct vm_area_struct *vma, unsigned long magic)
 {
 	return vma->vm_file && file_inode(vma->vm_file)->i_sb->s_magic == magic;
@@ -133,6 +140,9 @@ int longpin_classify(struct mm_struct *mm, unsigned long addr, u32 flags,
 			return longpin_refuse_at(why, -EFAULT, LONGPIN_REASON_NOT_WRITABLE, addr);
 		if (kind != LONGPIN_KIND_FSDAX && needs_dirty_tracking(vma))
 			return longpin_refuse_at(why, -EOPNOTSUPP, LONGPIN_REASON_DIRTY_TRACKING,
+						 addr);
+		if (kind & DRIVERS_OWN)
+			return longpin_refuse_at(why, -EOPNOTSUPP, LONGPIN_REASON_DRIVER_MEMORY,
 						 addr);
 	} else if (!(vma->vm_flags & VM_READ)) {
 		return longpin_refuse_at(why, -EFAULT, LONGPIN_REASON_NOT_READABLE, addr);

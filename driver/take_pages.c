@@ -15,8 +15,8 @@
  * Ordinary memory. The mapping is classified under the mmap lock, and its pages are then
  * taken without it by get_user_pages' fast long-term variant. Another thread may put
  * something else in its place in between, so what came is checked: get_user_pages refuses
- * file-system DAX by itself, on every kernel, but Linux before 6.5 lets write pins of a
- * file's page cache through.
+ * file-system DAX by itself, on every kernel, but it lets write pins of what a driver mapped
+ * through, and Linux before 6.5 those of a file's page cache.
  *
  * Device-DAX, and file-system DAX under a lease. A pin must keep the device from being unbound,
  * and get_user_pages holds its reference on the pagemap only until it returns: between its
@@ -193,8 +193,10 @@ static u32 objection(const struct taking *taking, const struct longpin_taken *ta
 	if (!for_writing(taking) || flags & BIT(PG_swapbacked))
 		return LONGPIN_REASON_NONE;
 	for (i = 0; i < taken->pages; i++) {
-		if (longpin_is_file_cache(taking->pages[i]))
-			return LONGPIN_REASON_DIRTY_TRACKING;
+		if (longpin_is_plain_memory(taking->pages[i]))
+			continue;
+		return longpin_has_mapping(taking->pages[i]) ? LONGPIN_REASON_DIRTY_TRACKING
+							     : LONGPIN_REASON_DRIVER_MEMORY;
 	}
 	return LONGPIN_REASON_NONE;
 }

@@ -98,15 +98,18 @@ TEST_CASE("lifetime: munmap does not end a pin") {
 
 TEST_CASE("lifetime: a memfd is not sealed against writing while a pin may write to it") {
     const raw_device device;
-    const file data(::memfd_create("sealed", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-    must(::ftruncate(data.get(), 4 * page) == 0, "ftruncate");
+    const unsigned huge = GENERATE(0U, unsigned{MFD_HUGETLB});
+    CAPTURE(huge);
+    const std::size_t length = huge ? 2 * MiB : 4 * page;
+    const file data(::memfd_create("sealed", MFD_CLOEXEC | MFD_ALLOW_SEALING | huge));
+    must(::ftruncate(data.get(), static_cast<off_t>(length)) == 0, "ftruncate");
     const auto sealed = [&] {
         return ::fcntl(data.get(), F_ADD_SEALS, F_SEAL_WRITE) == 0 ? 0 : errno;
     };
     {
-        mapping memory(4 * page, PROT_READ | PROT_WRITE, MAP_SHARED, data.get());
-        const std::uint32_t pin = device.must_pin(memory.data(), 4 * page, LONGPIN_PIN_WRITE);
-        device.must_pin(memory.data(), 4 * page, leased_write); // goes with the mapping
+        mapping memory(length, PROT_READ | PROT_WRITE, MAP_SHARED, data.get());
+        const std::uint32_t pin = device.must_pin(memory.data(), length, LONGPIN_PIN_WRITE);
+        device.must_pin(memory.data(), length, leased_write); // goes with the mapping
         CHECK(sealed() == EBUSY);
         memory.unmap();
         CHECK(sealed() == EBUSY);
@@ -114,11 +117,11 @@ TEST_CASE("lifetime: a memfd is not sealed against writing while a pin may write
         CHECK(sealed() == 0);
     }
     // From then on there is nothing that could be pinned for writing.
-    const mapping memory(4 * page, PROT_READ, MAP_SHARED, data.get());
+    const mapping memory(length, PROT_READ, MAP_SHARED, data.get());
     longpin_pin refused{};
-    CHECK(device.pin(memory.data(), 4 * page, LONGPIN_PIN_WRITE, refused) == EFAULT);
+    CHECK(device.pin(memory.data(), length, LONGPIN_PIN_WRITE, refused) == EFAULT);
     CHECK(refused.out_reason == LONGPIN_REASON_NOT_WRITABLE);
-    CHECK(device.pin(memory.data(), 4 * page) == 0);
+    CHECK(device.pin(memory.data(), length) == 0);
 }
 
 TEST_CASE("lifetime: a dup keeps the pins when the first descriptor is closed") {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Another thread changes the mapping while it is being pinned: whatever the outcome is, no page
 // is pinned that may not be, and none is left behind.
+#include "support/bpf_array.hpp"
 #include "support/child.hpp"
 #include "support/mapping.hpp"
 #include "support/page_table.hpp"
@@ -116,6 +117,23 @@ TEST_CASE("race: a file mapped in the middle of a pin is never written through t
     CHECK(result.unexpected == 0);
     CHECK(vm_pin() == 0);
     CHECK(pinned_pages() == held_before);
+}
+
+TEST_CASE("race: a driver's pages are never pinned for writing, though they come in the middle") {
+    const raw_device device;
+    const file array = mappable_array(length);
+    std::vector<char> marks(length, 'm');
+    int written = 0;
+    const tally result = race(device, array.get(), [&](const longpin_pin& answer) {
+        written += static_cast<int>(device.write(answer.out_handle, 0, marks.data(), length) == 0);
+    });
+    const mapping content(length, PROT_READ, MAP_SHARED, array.get());
+    CHECK(std::memchr(content.data(), 'm', length) == nullptr);
+    CHECK(written == result.pinned);
+    CHECK(result.pinned > 0);
+    CHECK(result.refused > 0);
+    CHECK(result.unexpected == 0);
+    CHECK(vm_pin() == 0);
 }
 
 TEST_CASE("race: fs-DAX mapped in the middle of a pin is never pinned") {

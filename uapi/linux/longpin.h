@@ -82,7 +82,7 @@
  *           copies, never the file's
  * FILE      a shared mapping of a file through the page cache
  * DEVDAX    device-DAX (/dev/daxX.Y)
- * DEVICE    pages that another driver mapped (a ring buffer, say)
+ * DEVICE    pages that another driver mapped (a ring buffer, say): pinned for reading only
  * FSDAX     a file on file-system DAX, whose pages are the storage itself: leased only
  */
 #define LONGPIN_KIND_ANON	(1U << 0)
@@ -268,8 +268,11 @@ struct longpin_status {
  * DEVICE_GONE    EFAULT at: the DAX device was unbound in the middle of the call
  * DEVICE_PAGE    EOPNOTSUPP at: ZONE_DEVICE memory other than device-DAX
  * LEASE_MEMORY   EOPNOTSUPP at: memory that can't be leased: a private mapping of a file, a
- *                file in the page cache, pages that another driver mapped; or, for writing, a
- *                file on a fifth file system on DAX, or on a second one on the same device
+ *                file in the page cache, pages that another driver mapped; or a file
+ *                on a fifth device with DAX, or, for writing, on a second file system of one device
+ * DRIVER_MEMORY  EOPNOTSUPP at: a write pin of pages that another driver mapped. It knows of those
+ *                who write to them by their mappings, and the pin would outlive these: a BPF map
+ *                that was frozen must not change any more
  *
  * Limits; out_limit, out_used and out_asked say more:
  * MEMLOCK        ENOMEM: RLIMIT_MEMLOCK, counted by user; in bytes
@@ -298,6 +301,7 @@ struct longpin_status {
 #define LONGPIN_REASON_DEVICE_GONE	25
 #define LONGPIN_REASON_DEVICE_PAGE	26
 #define LONGPIN_REASON_LEASE_MEMORY	27
+#define LONGPIN_REASON_DRIVER_MEMORY	28
 #define LONGPIN_REASON_MEMLOCK		32
 #define LONGPIN_REASON_MAX_PAGES	33
 #define LONGPIN_REASON_MAX_PINS		34

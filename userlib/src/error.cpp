@@ -49,6 +49,7 @@ std::string_view name(reason why) noexcept {
     case reason::device_gone: return "device_gone";
     case reason::device_page: return "device_page";
     case reason::lease_memory: return "lease_memory";
+    case reason::driver_memory: return "driver_memory";
     case reason::memlock: return "memlock";
     case reason::max_pages: return "max_pages";
     case reason::max_pins: return "max_pins";

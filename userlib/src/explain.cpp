@@ -90,6 +90,11 @@ std::string explain(const refusal& facts, uid_t user) {
                            "private mapping of a file, or pages that a driver mapped; pin it "
                            "without a lease, or use anonymous or memfd memory",
                            at);
+    case reason::driver_memory:
+        return fmt::format("the memory at {:#x} is another driver's, which must know who writes to "
+                           "it, and a pin for writing would outlive the mapping by which it does; "
+                           "pin it for reading, or use anonymous or memfd memory",
+                           at);
     case reason::memlock:
         return fmt::format("RLIMIT_MEMLOCK allows {} for user {}, {} are pinned, {} more were "
                            "asked for; raise the limit (ulimit -l, LimitMEMLOCK=), unpin "

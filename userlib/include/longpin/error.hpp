@@ -36,6 +36,7 @@ enum class reason : std::uint32_t {
     device_gone = 25,    ///< the DAX device is being unbound
     device_page = 26,    ///< device memory that is not device-DAX
     lease_memory = 27,   ///< memory that can't be leased
+    driver_memory = 28,  ///< a pin for writing of pages that another driver mapped
     memlock = 32,        ///< RLIMIT_MEMLOCK; in bytes
     max_pages = 33,      ///< module parameter max_pages, over all users; in bytes
     max_pins = 34,       ///< module parameter max_pins, of this context; in pins
