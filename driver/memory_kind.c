@@ -86,6 +86,24 @@ static u32 kind_of(struct vm_area_struct *vma)
 }
 
 /*
+ * Where nothing can be brought in any more, as the file ends there. What is no file system's may
+ * not know how long it is.
+ */
+static unsigned long data_end(struct vm_area_struct *vma)
+{
+	unsigned long pages;
+
+	if (!vma->vm_file || !S_ISREG(file_inode(vma->vm_file)->i_mode))
+		return vma->vm_end;
+	if (!is_vm_hugetlb_page(vma) && !on_filesystem(vma, TMPFS_MAGIC) &&
+	    !longpin_mapping_can_writeback(vma->vm_file->f_mapping))
+		return vma->vm_end;
+	pages = DIV_ROUND_UP_ULL(i_size_read(vma->vm_file->f_mapping->host), PAGE_SIZE);
+	pages -= min(pages, vma->vm_pgoff);
+	return vma->vm_start + (min(pages, vma_pages(vma)) << PAGE_SHIFT);
+}
+
+/*
  * A read pin of a private mapping breaks copy-on-write first: Linux 6.1 would pin the
  * shared zero page or the file's page, and the process's next write would go to another
  * page. FOLL_FORCE lets that happen where the mapping is read-only; hugetlb knows no
@@ -150,6 +168,7 @@ int longpin_classify(struct mm_struct *mm, unsigned long addr, u32 flags,
 
 	segment->vma = vma;
 	segment->end = vma->vm_end;
+	segment->data_end = data_end(vma);
 	segment->kind = kind;
 	segment->gup_flags = gup_flags_for(vma, write);
 	return 0;

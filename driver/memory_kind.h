@@ -13,12 +13,14 @@ struct vm_area_struct;
  * struct memory_segment - the rest of a mapping, and how its pages are to be pinned
  * @vma: the mapping, for as long as the mmap lock is held since it was looked up
  * @end: first address behind it
+ * @data_end: first address behind the end of its file, if that comes before @end; else @end
  * @kind: one of LONGPIN_KIND_*
  * @gup_flags: FOLL_WRITE and FOLL_FORCE as the mapping needs them
  */
 struct memory_segment {
 	struct vm_area_struct *vma;
 	unsigned long end;
+	unsigned long data_end;
 	u32 kind;
 	unsigned int gup_flags;
 };

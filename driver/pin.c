@@ -15,6 +15,7 @@
 #include "backing_file.h"
 #include "context.h"
 #include "dax_devices.h"
+#include "dry_run.h"
 #include "kernel_compat.h"
 #include "lease.h"
 #include "memory_kind.h"
@@ -139,7 +140,10 @@ struct pinned_range *pinned_range_create(struct longpin_context *context, u32 ha
 		if (err)
 			goto out_release;
 	}
-	err = longpin_take_pages(range, 0, pages, &first, why);
+	if (request->flags & LONGPIN_PIN_DRY_RUN)
+		err = longpin_dry_run(range, why);
+	else
+		err = longpin_take_pages(range, 0, pages, &first, why);
 	if (err)
 		goto out_release;
 	range->made = ktime_to_ns(ktime_get_boottime());

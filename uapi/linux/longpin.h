@@ -355,11 +355,19 @@ struct longpin_info {
  *           Pages are marked dirty on release (DAX needs no such mark). Without
  *           it the pin is for reading, and yet stays coherent with what the
  *           process writes later: a private mapping is given its own copy first
- *           (but not a read-only one of hugetlb pages, where the kernel can't).
- * DRY_RUN   answer as if pinning, and hold nothing: the pages are taken and given
- *           back before the call returns. So the answer cannot differ from that
- *           of a real call in the same state; and pages that were not there yet
- *           are brought in, as by a real call. out_handle is 0.
+ *           (but not a read-only one of a hugetlb file, where Linux before 6.2 can't).
+ * DRY_RUN   answer as if pinning, and change nothing: no page is taken, brought
+ *           in, copied, or marked dirty. Whether it is refused, and why, is
+ *           decided as for a real call by the request, the mappings, the ends of
+ *           the files that are mapped, and the limits: so in the same state the
+ *           answer is that of a real call, but for what shows only when a page is
+ *           brought in: memory or storage has run out, a page or what it is read
+ *           from is broken or can't be reached, a device is just going, a
+ *           userfaultfd handler declines. out_handle is 0; out_kinds and
+ *           out_pages are exact. out_runs and out_bookkeeping are estimates:
+ *           pages that are mapped count as they lie, and those that are not as
+ *           if they lay beside their neighbours; of private memory that is not
+ *           the process's own yet other pages would be pinned than are mapped.
  * LEASE     the kernel may take the pin back: see "Leases" above. DRY_RUN goes with it.
  * EVENTFD   add 1 to the eventfd that the member of that name names for each event of the pin.
  *           It is looked up once: the descriptor may be closed afterwards

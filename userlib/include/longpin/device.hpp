@@ -138,8 +138,9 @@ public:
     [[nodiscard]] result<longpin::pin> try_pin_writable(std::span<std::byte> range,
                                                         const pin_options& options = {}) const;
 
-    /// Dry run of pin(): holds nothing. Pages that are not there yet are brought in, as
-    /// by a real call.
+    /// Dry run of pin(): changes nothing, and brings no page in. So it can't know what shows
+    /// only then (no memory left, a broken page), and the runs and the bookkeeping are estimates
+    /// where memory isn't there yet.
     /// \returns a refusal for which the kernel gave a reason as an error object
     /// \throws error  a failure that is no answer to the question (no reason given)
     [[nodiscard]] check_result check(std::span<const std::byte> range,
