@@ -17,6 +17,7 @@
 #include <linux/magic.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
+#include <linux/mmu_context.h>
 #include <linux/mmu_notifier.h>
 #include <linux/net.h>
 #include <linux/poll.h>
@@ -180,6 +181,57 @@ static inline long longpin_gup_longterm(unsigned long start, int nr, unsigned in
 #endif
 	longpin_mmap_read_unlock(current->mm);
 	return got;
+#endif
+}
+
+/*
+ * Bring in up to @nr pages of the current process from @start on, as its own accesses would, and
+ * wait for a userfaultfd handler if it takes one: get_user_pages' long-term variants don't up to
+ * 6.2. Protection keys are not asked. No lock may be held, and none is held while a handler is
+ * waited for. Returns how many, with a plain reference on each if @pages is not NULL; or an errno,
+ * -EINTR on a fatal signal.
+ */
+static inline long longpin_bring_in(unsigned long start, unsigned long nr, unsigned int gup_flags,
+				    struct page **pages)
+{
+	struct mm_struct *mm = current->mm;
+	int locked = 1;
+	long got = longpin_mmap_read_lock(mm);
+
+	if (got)
+		return got;
+#if defined(LONGPIN_HAVE_GET_USER_PAGES_REMOTE_TSK)
+	got = get_user_pages_remote(current, mm, start, nr, gup_flags, pages, NULL, &locked);
+#elif defined(LONGPIN_HAVE_GET_USER_PAGES_REMOTE_VMAS)
+	got = get_user_pages_remote(mm, start, nr, gup_flags, pages, NULL, &locked);
+#else
+	got = get_user_pages_remote(mm, start, nr, gup_flags, pages, &locked);
+#endif
+	if (locked)
+		longpin_mmap_read_unlock(mm);
+	return got;
+}
+
+/*
+ * Does a pin for reading keep an anonymous page the process's own, as one for writing does? Before
+ * 5.19 the process gets another page when it writes after a fork().
+ */
+static inline bool longpin_gup_keeps_own(void)
+{
+#ifdef LONGPIN_HAVE_FAULT_FLAG_UNSHARE
+	return true;
+#else
+	return false;
+#endif
+}
+
+/* Do this thread's protection keys let it read or write there? The mmap lock is held. */
+static inline bool longpin_keys_allow(struct vm_area_struct *vma, bool write)
+{
+#ifdef CONFIG_PPC_MEM_KEYS
+	return true; /* what knows it is not for modules */
+#else
+	return arch_vma_access_permitted(vma, write, false, false);
 #endif
 }
 
@@ -481,6 +533,15 @@ static inline struct file *longpin_sock_file(struct sock *sk)
 	}
 	read_unlock_bh(&sk->sk_callback_lock);
 	return file;
+}
+
+static inline bool longpin_is_anon(struct page *page)
+{
+#ifdef LONGPIN_HAVE_FOLIO
+	return folio_test_anon(page_folio(page));
+#else
+	return PageAnon(compound_head(page));
+#endif
 }
 
 /* Memory that is nobody's but processes': anonymous, shmem (swap-backed) and hugetlb pages. */

@@ -37,6 +37,12 @@ int probe(struct mm_struct *mm, struct page **pages)
 	return get_user_pages(0, 1, FOLL_LONGTERM, pages, NULL);
 #elif defined(PROBE_GET_USER_PAGES_LONGTERM)	  /* 4.15 to 5.1 */
 	return get_user_pages_longterm(0, 1, FOLL_WRITE, pages, NULL);
+#elif defined(PROBE_GET_USER_PAGES_REMOTE_TSK)	  /* until 5.8 */
+	return get_user_pages_remote(NULL, mm, 0, 1, 0, pages, NULL, NULL);
+#elif defined(PROBE_GET_USER_PAGES_REMOTE_VMAS)	  /* 5.9 to 6.4 */
+	return get_user_pages_remote(mm, 0, 1, 0, pages, NULL, NULL);
+#elif defined(PROBE_FAULT_FLAG_UNSHARE)		  /* 5.19 */
+	return FAULT_FLAG_UNSHARE;
 #elif defined(PROBE_UNPIN_USER_PAGE_RANGE)	  /* 5.13 */
 	unpin_user_page_range_dirty_lock(pages[0], 1, true);
 	return 0;

@@ -9,6 +9,7 @@
 #include <linux/hugetlb.h>
 #include <linux/sched/signal.h>
 #include <linux/stat.h>
+#include <linux/userfaultfd_k.h>
 
 #include <linux/longpin.h>
 
@@ -108,16 +109,28 @@ static unsigned long data_end(struct vm_area_struct *vma)
  * shared zero page or the file's page, and the process's next write would go to another
  * page. FOLL_FORCE lets that happen where the mapping is read-only; hugetlb knows no
  * FOLL_FORCE. A shared mapping is pinned as it is.
+ *
+ * Mostly that is done as a write would do it, in one step. But where a userfaultfd handler or a
+ * protection key tells a write from a read, only the pages that are not the process's own yet may
+ * be written to.
  */
-static unsigned int gup_flags_for(struct vm_area_struct *vma, bool write)
+static void set_gup_flags(struct vm_area_struct *vma, bool write, struct memory_segment *segment)
 {
-	if (write)
-		return FOLL_WRITE;
-	if (!is_cow(vma))
-		return 0;
-	if (vma->vm_flags & VM_WRITE)
-		return FOLL_WRITE;
-	return is_vm_hugetlb_page(vma) ? 0 : FOLL_WRITE | FOLL_FORCE;
+	unsigned int cow_flags = FOLL_WRITE;
+
+	segment->gup_flags = write ? FOLL_WRITE : 0;
+	segment->cow_flags = 0;
+	if (write || !is_cow(vma))
+		return;
+	if (!(vma->vm_flags & VM_WRITE)) {
+		if (is_vm_hugetlb_page(vma))
+			return;
+		cow_flags |= FOLL_FORCE;
+	}
+	if (longpin_gup_keeps_own() && (userfaultfd_armed(vma) || !longpin_keys_allow(vma, true)))
+		segment->cow_flags = cow_flags;
+	else
+		segment->gup_flags = cow_flags;
 }
 
 /**
@@ -154,7 +167,7 @@ int longpin_classify(struct mm_struct *mm, unsigned long addr, u32 flags,
 	if (!lease && vma_is_fsdax(vma))
 		return longpin_refuse_at(why, -EOPNOTSUPP, LONGPIN_REASON_FSDAX, addr);
 	if (write) {
-		if (!(vma->vm_flags & VM_WRITE))
+		if (!(vma->vm_flags & VM_WRITE) || !longpin_keys_allow(vma, true))
 			return longpin_refuse_at(why, -EFAULT, LONGPIN_REASON_NOT_WRITABLE, addr);
 		if (kind != LONGPIN_KIND_FSDAX && needs_dirty_tracking(vma))
 			return longpin_refuse_at(why, -EOPNOTSUPP, LONGPIN_REASON_DIRTY_TRACKING,
@@ -162,7 +175,7 @@ int longpin_classify(struct mm_struct *mm, unsigned long addr, u32 flags,
 		if (kind & DRIVERS_OWN)
 			return longpin_refuse_at(why, -EOPNOTSUPP, LONGPIN_REASON_DRIVER_MEMORY,
 						 addr);
-	} else if (!(vma->vm_flags & VM_READ)) {
+	} else if (!(vma->vm_flags & VM_READ) || !longpin_keys_allow(vma, false)) {
 		return longpin_refuse_at(why, -EFAULT, LONGPIN_REASON_NOT_READABLE, addr);
 	}
 
@@ -170,7 +183,7 @@ int longpin_classify(struct mm_struct *mm, unsigned long addr, u32 flags,
 	segment->end = vma->vm_end;
 	segment->data_end = data_end(vma);
 	segment->kind = kind;
-	segment->gup_flags = gup_flags_for(vma, write);
+	set_gup_flags(vma, write, segment);
 	return 0;
 }
 

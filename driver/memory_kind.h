@@ -16,6 +16,8 @@ struct vm_area_struct;
  * @data_end: first address behind the end of its file, if that comes before @end; else @end
  * @kind: one of LONGPIN_KIND_*
  * @gup_flags: FOLL_WRITE and FOLL_FORCE as the mapping needs them
+ * @cow_flags: the same for a page that is not the process's own yet, and so has to be copied before
+ *	it is taken with @gup_flags; 0 where no page is looked at for that
  */
 struct memory_segment {
 	struct vm_area_struct *vma;
@@ -23,6 +25,7 @@ struct memory_segment {
 	unsigned long data_end;
 	u32 kind;
 	unsigned int gup_flags;
+	unsigned int cow_flags;
 };
 
 int longpin_classify(struct mm_struct *mm, unsigned long addr, u32 flags,

@@ -18,6 +18,10 @@
  * file-system DAX by itself, on every kernel, but it lets write pins of what a driver mapped
  * through, and Linux before 6.5 those of a file's page cache.
  *
+ * Pages that a userfaultfd handler has to bring in are brought in before they are taken, on kernels
+ * whose long-term variant doesn't wait for it. Nothing is held then that the handler may want, but
+ * what it is to fill: neither the mmap lock nor, but by REPIN of the same pin, any lock of ours.
+ *
  * Device-DAX, and file-system DAX under a lease. A pin must keep the device from being unbound,
  * and get_user_pages holds its reference on the pagemap only until it returns: between its
  * return and ours the device could go, and the page structures with it. So the pages are taken
@@ -305,15 +309,63 @@ static noinline long gup_longterm(unsigned long addr, unsigned long nr, unsigned
 
 ALLOW_ERROR_INJECTION(gup_longterm, ERRNO);
 
+/* As gup_longterm() */
+static noinline long bring_in(unsigned long addr, unsigned long nr, unsigned int gup_flags,
+			      struct page **pages)
+{
+	return longpin_bring_in(addr, nr, gup_flags, pages);
+}
+
+ALLOW_ERROR_INJECTION(bring_in, ERRNO);
+
+/*
+ * Where only a page that isn't the process's own may be written to: bring the chunk in as by loads,
+ * and have it copied where it must be. Returns how many pages, or an errno.
+ */
+static long make_own(struct taking *taking, unsigned long chunk)
+{
+	unsigned int cow_flags = taking->segment.cow_flags;
+	long got, i, err = 0;
+	bool own;
+
+	got = bring_in(taking->addr, chunk, 0, taking->pages);
+	for (i = 0; i < got; i++) {
+		own = longpin_is_anon(taking->pages[i]);
+		put_page(taking->pages[i]);
+		if (!own && err >= 0)
+			err = bring_in(taking->addr + (i << PAGE_SHIFT), 1, cow_flags, NULL);
+	}
+	return err < 0 ? err : got;
+}
+
+/* Have all of them stayed what make_own() made them? */
+static bool are_own(const struct taking *taking, long nr)
+{
+	while (nr--) {
+		if (!longpin_is_anon(taking->pages[nr]))
+			return false;
+	}
+	return true;
+}
+
 /* Returns the pages taken, 0 to try again, or an errno. */
 static long take_ordinary(struct taking *taking, unsigned long nr, unsigned long chunk)
 {
 	struct longpin_taken taken = { .runs = taking->runs };
+	unsigned int gup_flags = taking->segment.gup_flags;
 	unsigned long flags;
 	u32 reason;
 	long got;
 
-	got = gup_longterm(taking->addr, chunk, taking->segment.gup_flags, taking->pages);
+	if (taking->segment.cow_flags) {
+		got = make_own(taking, chunk);
+		if (got <= 0)
+			return gup_refused(taking, got);
+		chunk = got;
+	}
+	got = gup_longterm(taking->addr, chunk, gup_flags, taking->pages);
+	if (got == -EFAULT && bring_in(taking->addr, chunk, gup_flags, NULL) > 0)
+		return try_again(taking);
 	if (got <= 0)
 		return gup_refused(taking, got);
 
@@ -322,6 +374,10 @@ static long take_ordinary(struct taking *taking, unsigned long nr, unsigned long
 	if (reason != LONGPIN_REASON_NONE) {
 		give_back_pins(taking->pages, got);
 		return ask_again(taking, -EOPNOTSUPP, reason);
+	}
+	if (taking->segment.cow_flags && !are_own(taking, got)) {
+		give_back_pins(taking->pages, got);
+		return try_again(taking);
 	}
 	grow(taking, nr, &taken);
 	return hand_over(taking, &taken);

@@ -254,8 +254,10 @@ struct longpin_status {
  *
  * The memory:
  * HOLE           EFAULT at: nothing is mapped there
- * NOT_READABLE   EFAULT at: a mapping that may not be read
- * NOT_WRITABLE   EFAULT at: a write pin of a mapping that may not be written
+ * NOT_READABLE   EFAULT at: a mapping that may not be read, or this thread's protection keys forbid
+ *                it
+ * NOT_WRITABLE   EFAULT at: a write pin of a mapping that may not be written, or this thread's
+ *                protection keys forbid it
  * IO             EFAULT at: device registers (VM_IO)
  * PFNMAP         EFAULT at: a mapping without page structures (VM_PFNMAP)
  * SECRETMEM      EFAULT at: memfd_secret() memory

@@ -42,10 +42,14 @@ std::string explain(const refusal& facts, uid_t user) {
                            "what is mapped",
                            at);
     case reason::not_readable:
-        return fmt::format("the mapping at {:#x} may not be read; map it with PROT_READ", at);
+        return fmt::format("the mapping at {:#x} may not be read, by its protection or by this "
+                           "thread's protection keys; map it with PROT_READ, and allow it with "
+                           "pkey_set()",
+                           at);
     case reason::not_writable:
-        return fmt::format("the mapping at {:#x} may not be written, and the pin is for writing; "
-                           "map it with PROT_WRITE, or pin it for reading",
+        return fmt::format("the mapping at {:#x} may not be written, by its protection or by this "
+                           "thread's protection keys, and the pin is for writing; map it with "
+                           "PROT_WRITE, allow it with pkey_set(), or pin it for reading",
                            at);
     case reason::io:
         return fmt::format("the mapping at {:#x} is a device's own address range (VM_IO), not "
