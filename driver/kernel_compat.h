@@ -567,6 +567,22 @@ static inline bool longpin_has_mapping(struct page *page)
 #endif
 }
 
+/*
+ * Copy from memory that may be broken without anybody knowing it yet. A plain load of it is a
+ * machine check that the kernel doesn't survive; where the processor can, this returns false.
+ */
+static inline bool longpin_copy_mc(void *to, const void *from, size_t length)
+{
+#if defined(LONGPIN_HAVE_COPY_MC_TO_KERNEL)
+	return !copy_mc_to_kernel(to, from, length);
+#elif defined(LONGPIN_HAVE_MEMCPY_MCSAFE)
+	return !memcpy_mcsafe(to, from, length);
+#else
+	memcpy(to, from, length);
+	return true;
+#endif
+}
+
 /* Nobody sleeps until it is unmapped again. */
 static inline void *longpin_kmap(struct page *page)
 {

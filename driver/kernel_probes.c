@@ -69,6 +69,10 @@ int probe(struct mm_struct *mm, struct page **pages)
 #elif defined(PROBE_KMAP_LOCAL_PAGE)		  /* 5.11 */
 	kunmap_local(kmap_local_page(pages[0]));
 	return 0;
+#elif defined(PROBE_COPY_MC_TO_KERNEL)		  /* 5.10 */
+	return copy_mc_to_kernel(pages, mm, 1);
+#elif defined(PROBE_MEMCPY_MCSAFE)		  /* until 5.9 */
+	return memcpy_mcsafe(pages, mm, 1);
 #elif defined(PROBE_MAPPING_CAN_WRITEBACK)	  /* 5.10 */
 	return mapping_can_writeback(NULL);
 #elif defined(PROBE_GENL_OP_MAXATTR)		  /* 5.10 */

@@ -516,12 +516,24 @@ static bool is_broken(struct page *page)
 	return PageHWPoison(page) || PageHWPoison(compound_head(page));
 }
 
+/*
+ * Memory may break without anybody knowing, and that of a device is kept for years. A function of
+ * its own, so that a test can have it fail (fail_function).
+ */
+static noinline int copy_from_page(void *to, const void *from, size_t length)
+{
+	return longpin_copy_mc(to, from, length) ? 0 : -EHWPOISON;
+}
+
+ALLOW_ERROR_INJECTION(copy_from_page, ERRNO);
+
 /* Copy within one page, between it and the kernel's memory. */
 static int access_page(struct pinned_range *range, struct longpin_run_cursor *cursor, size_t offset,
 		       size_t length, void *buffer, bool write)
 {
 	unsigned long pfn;
 	void *kaddr;
+	int err = 0;
 
 	lockdep_assert_held(&range->lock);
 
@@ -539,11 +551,11 @@ static int access_page(struct pinned_range *range, struct longpin_run_cursor *cu
 		memcpy(kaddr + offset, buffer, length);
 		flush_dcache_page(pfn_to_page(pfn));
 	} else {
-		memcpy(buffer, kaddr + offset, length);
+		err = copy_from_page(buffer, kaddr + offset, length);
 	}
 	longpin_kunmap(kaddr);
 	longpin_runs_advance(&range->runs, cursor, 1);
-	return 0;
+	return err;
 }
 
 /*

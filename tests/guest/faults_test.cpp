@@ -10,6 +10,7 @@
 #include "support/mapping.hpp"
 #include "support/module.hpp"
 #include "support/netlink.hpp"
+#include "support/userfaultfd.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -21,6 +22,7 @@
 #include <initializer_list>
 #include <linux/genetlink.h>
 #include <linux/netlink.h>
+#include <linux/userfaultfd.h>
 #include <optional>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -178,6 +180,18 @@ TEST_CASE("faults: PIN of runs", "[.debug]") {
         "100 runs, dry", [] { return mapping::runs(100); }, LONGPIN_PIN_DRY_RUN);
 }
 
+TEST_CASE("faults: PIN of memory that a userfaultfd handler watches", "[.debug]") {
+    const file events = open_userfaultfd();
+    check_pin_of(
+        "watched by userfaultfd",
+        [&] {
+            mapping memory = mapping::small(16 * page);
+            watch(events, memory, UFFDIO_REGISTER_MODE_WP);
+            return memory;
+        },
+        0);
+}
+
 TEST_CASE("faults: PIN with an eventfd and a grace", "[.debug]") {
     const raw_device device;
     const file counter(::eventfd(0, EFD_CLOEXEC));
@@ -218,7 +232,7 @@ TEST_CASE("faults: INFO, QUERY, EXTENTS and COPY", "[.debug]") {
     };
     check_each_failure("EXTENTS", device, faulty, {EFAULT, ENOMEM});
     faulty.call = [&] { return device.read(handle, 5, buffer.data(), 60 * page); };
-    check_each_failure("COPY, reading", device, faulty, {EFAULT, ENOMEM});
+    check_each_failure("COPY, reading", device, faulty, {EFAULT, ENOMEM, EHWPOISON});
     faulty.call = [&] { return device.write(handle, 5, buffer.data(), 60 * page); };
     check_each_failure("COPY, writing", device, faulty, {EFAULT, ENOMEM});
 }

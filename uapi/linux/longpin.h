@@ -528,7 +528,7 @@ struct longpin_query {
  * Errors: ENOENT (no such handle), EINVAL (length 0, or beyond the end), EBADF (the file is not
  * open for that direction), EPERM (LONGPIN_COPY_WRITE to a pin made without
  * LONGPIN_PIN_WRITE), ESTALE (a page was taken back: what lies before it was copied), EFAULT
- * (the buffer), EHWPOISON (a page is known to be broken), EAGAIN (the file system of a page of
+ * (the buffer), EHWPOISON (a page is known to be broken, or is found to be), EAGAIN (the file system of a page of
  * fs-DAX is frozen, and the file is O_NONBLOCK; else the call waits), EROFS (it was made read-only
  * by force), ENOMEM (kernel memory), EINTR (a fatal signal came).
  *

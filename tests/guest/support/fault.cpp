@@ -21,8 +21,15 @@ namespace {
 
 const std::string fail_function = "/sys/kernel/debug/fail_function/";
 
-/// Of driver/take_pages.c.
-constexpr std::array<const char*, 2> functions = {"gup_longterm", "fault_in"};
+/// Of the module, and what they say when they fail.
+struct function {
+    const char* name;
+    int err;
+};
+constexpr std::array<function, 4> functions = {{{"gup_longterm", ENOMEM},
+                                                {"bring_in", ENOMEM},
+                                                {"fault_in", ENOMEM},
+                                                {"copy_from_page", EHWPOISON}}};
 
 /// Allocations that may sleep fail too, of one page and of user memory as well; and nothing is
 /// printed, since what is printed looks like a crash.
@@ -37,10 +44,11 @@ void set_up() {
     }
     must(write_line(debug + "fail_page_alloc/ignore-gfp-highmem", "N") == 0, "ignore-gfp-highmem");
     must(write_line(debug + "fail_page_alloc/min-order", "0") == 0, "min-order");
-    for (const std::string function : functions) {
-        if (write_line(fail_function + "inject", function) == 0) { // the module is loaded
-            must(write_line(fail_function + function + "/retval", "0xfffffffffffffff4") == 0,
-                 "retval"); // -ENOMEM
+    for (const auto& [name, err] : functions) {
+        if (write_line(fail_function + "inject", name) == 0) { // the module is loaded
+            char value[20];                                    // -err, as an unsigned long
+            std::snprintf(value, sizeof(value), "0x%lx", -static_cast<unsigned long>(err));
+            must(write_line(fail_function + name + "/retval", value) == 0, "retval");
         }
     }
 }

@@ -12,7 +12,7 @@ namespace guest {
 
 /// The next system calls of the thread that makes the object have one failure: that of the n-th
 /// thing in them that can fail. That is an allocation, a copy from or to the caller, or a call of
-/// one of the module's functions that are made for it (ALLOW_ERROR_INJECTION), which gives ENOMEM.
+/// one of the module's functions that are made for it (ALLOW_ERROR_INJECTION).
 class fault {
 public:
     fault();
