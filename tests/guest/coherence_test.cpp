@@ -52,6 +52,46 @@ TEST_CASE("a pin for reading of a read-only private mapping sees what is written
     CHECK(copy == std::vector<char>(memory.length(), 0x61));
 }
 
+TEST_CASE("a pin for reading of a read-only private hugetlb mapping sees what is written later") {
+    const bool of_a_file = GENERATE(false, true);
+    CAPTURE(of_a_file);
+    const file data(::memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB));
+    must(::ftruncate(data.get(), 2 * MiB) == 0, "ftruncate");
+    const mapping shared(2 * MiB, PROT_READ | PROT_WRITE, MAP_SHARED, data.get());
+    shared.fill();
+    const mapping memory =
+        of_a_file ? mapping(2 * MiB, PROT_READ, MAP_PRIVATE, data.get())
+                  : mapping(2 * MiB, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB);
+    const raw_device device;
+    const std::uint32_t handle = device.must_pin(memory.data(), memory.length());
+    memory.protect(PROT_READ | PROT_WRITE);
+    memory.fill(2);
+    std::vector<std::byte> copy(memory.length());
+    REQUIRE(device.read(handle, 0, copy.data(), copy.size()) == 0);
+    // Before 6.2 the pin holds the file's page.
+    const bool parted = of_a_file && running_kernel() < kernel_version{6, 2};
+    CHECK(has_pattern(copy.data(), copy.size(), 0, parted ? 1 : 2));
+}
+
+TEST_CASE("memory that was write-protected for a while stays what the pin holds") {
+    const std::uint32_t flags = GENERATE(0U, LONGPIN_PIN_WRITE);
+    const bool by_mprotect = GENERATE(true, false);
+    CAPTURE(flags, by_mprotect);
+    const raw_device device;
+    const mapping memory = mapping::small(8 * page);
+    const std::uint32_t handle = device.must_pin(memory.data(), memory.length(), flags);
+    if (by_mprotect) {
+        memory.protect(PROT_READ);
+        memory.protect(PROT_READ | PROT_WRITE);
+    } else {
+        must(write_line("/proc/self/clear_refs", "4") == 0, "clear_refs"); // soft-dirty
+    }
+    memory.fill(2);
+    std::byte copy[8 * page];
+    REQUIRE(device.read(handle, 0, copy, sizeof(copy)) == 0);
+    CHECK(has_pattern(copy, sizeof(copy), 0, 2));
+}
+
 TEST_CASE("writing to a pin of a private file mapping leaves the file as it is") {
     const file data = temporary_file(backing("ext4"), page);
     const mapping shared(page, PROT_READ | PROT_WRITE, MAP_SHARED, data.get());

@@ -18,8 +18,6 @@
 #include <stdexcept>
 #include <vector>
 
-#include <sys/utsname.h>
-
 using namespace guest;
 
 namespace {
@@ -52,7 +50,6 @@ std::string text(answer said) {
 
 // ---- what may differ
 
-using kernel_version = std::pair<int, int>;
 constexpr kernel_version first{0, 0};
 constexpr kernel_version last{1000, 0};
 
@@ -122,16 +119,6 @@ const std::vector<difference> intended = {
                "even if the pages are the process's own copies or a device's, which no file "
                "system moves. longpin and RDMA pin them."},
 };
-
-kernel_version running_kernel() {
-    utsname name{};
-    kernel_version version;
-    if (::uname(&name) != 0 ||
-        std::sscanf(name.release, "%d.%d", &version.first, &version.second) != 2) {
-        throw std::runtime_error("no version in uname");
-    }
-    return version;
-}
 
 /// The intended differences on this kernel.
 std::vector<difference> listed() {

@@ -358,6 +358,10 @@ struct longpin_info {
  *           it the pin is for reading, and yet stays coherent with what the
  *           process writes later: a private mapping is given its own copy first
  *           (but not a read-only one of a hugetlb file, where Linux before 6.2 can't).
+ *           Older kernels part the two in private memory all the same, and the
+ *           process writes to another page: before 5.9 when it writes after a
+ *           fork(), from 5.9 to 5.18 when it writes after the memory was
+ *           write-protected, by mprotect(PROT_READ) and back say.
  * DRY_RUN   answer as if pinning, and change nothing: no page is taken, brought
  *           in, copied, or marked dirty. Whether it is refused, and why, is
  *           decided as for a real call by the request, the mappings, the ends of

@@ -4,9 +4,11 @@
 #include "raw_device.hpp"
 
 #include <cerrno>
+#include <cstdio>
 #include <fcntl.h>
 #include <fstream>
 #include <stdexcept>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 namespace guest {
@@ -41,6 +43,16 @@ std::size_t vm_pin(pid_t pid) {
 
 std::size_t vm_pin() {
     return vm_pin(::getpid());
+}
+
+kernel_version running_kernel() {
+    utsname name{};
+    kernel_version version;
+    if (::uname(&name) != 0 ||
+        std::sscanf(name.release, "%d.%d", &version.first, &version.second) != 2) {
+        throw std::runtime_error("no version in uname");
+    }
+    return version;
 }
 
 int rounds(int wanted) {

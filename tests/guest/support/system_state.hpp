@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <string>
 #include <sys/types.h>
+#include <utility>
 
 namespace guest {
 
@@ -27,6 +28,10 @@ long compacted_pages();
 /// VmPin of a process in bytes, of /proc/PID/status.
 std::size_t vm_pin(pid_t pid);
 std::size_t vm_pin();
+
+/// Major and minor.
+using kernel_version = std::pair<int, int>;
+kernel_version running_kernel();
 
 /// How often to repeat what is repeated that often: on the debug kernel, where all takes ten times
 /// as long, a tenth of it.
