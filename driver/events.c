@@ -114,19 +114,17 @@ static void lose(struct longpin_subscriber *subscriber, u32 events)
 {
 	struct sock *sk = subscriber->sk;
 
-	mutex_lock(&subscriber->lock);
+	lockdep_assert_held(&subscriber->lock);
+
 	subscriber->sent += events;
-	if (!subscriber->over) {
-		sk->sk_err = ENOBUFS;
-		sk->sk_error_report(sk);
-	}
-	mutex_unlock(&subscriber->lock);
+	sk->sk_err = ENOBUFS;
+	sk->sk_error_report(sk);
 }
 
 static void send_to(struct longpin_subscriber *subscriber, const struct news *news)
 {
 	struct file *file = longpin_sock_file(subscriber->sk);
-	struct sk_buff *skb = NULL;
+	struct sk_buff *skb;
 
 	if (!file) /* it is being closed */
 		return;
@@ -136,12 +134,26 @@ static void send_to(struct longpin_subscriber *subscriber, const struct news *ne
 		if (skb) {
 			subscriber->sent++;
 			genlmsg_unicast(sock_net(subscriber->sk), skb, subscriber->portid);
+		} else {
+			lose(subscriber, 1);
 		}
 	}
 	mutex_unlock(&subscriber->lock);
-	if (!skb)
-		lose(subscriber, 1);
 	fput(file);
+}
+
+/* Of its revocations some had no room. */
+static void lose_in_audience(const struct longpin_audience *audience, u32 events)
+{
+	struct longpin_subscriber *subscriber;
+
+	list_for_each_entry_srcu(subscriber, &audience->subscribers, in_audience,
+				 longpin_subscribers_locked()) {
+		mutex_lock(&subscriber->lock);
+		if (!subscriber->over)
+			lose(subscriber, events);
+		mutex_unlock(&subscriber->lock);
+	}
 }
 
 static void send_to_audience(const struct longpin_audience *audience, const struct news *news)
@@ -191,7 +203,6 @@ static bool take_pending(struct longpin_audience *audience, const struct pinned_
 /* Send a pending revocation, if there is one: as take_pending(). */
 static bool send_one_pending(struct longpin_audience *audience, const struct pinned_range *of)
 {
-	struct longpin_subscriber *subscriber;
 	struct longpin_revocation one;
 	u32 lost;
 	bool found;
@@ -210,9 +221,7 @@ static bool send_one_pending(struct longpin_audience *audience, const struct pin
 
 		send_to_audience(audience, &news);
 	} else if (lost) {
-		list_for_each_entry_srcu(subscriber, &audience->subscribers, in_audience,
-					 longpin_subscribers_locked())
-			lose(subscriber, lost);
+		lose_in_audience(audience, lost);
 	}
 	mutex_unlock(&audience->sending);
 	if (found)

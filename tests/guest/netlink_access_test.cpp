@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
@@ -371,9 +372,8 @@ TEST_CASE("netlink access: all users of a user namespace together have the limit
     outcome& got = *result.as<outcome>();
     const auto subscribe_as = [](uid_t user, std::vector<netlink_socket>& sockets, int count) {
         int err = 0;
-        if (::setresuid(user, user, user) != 0) {
-            throw std::runtime_error("setresuid");
-        }
+        must(::setresuid(user, user, user) == 0, "setresuid");
+        must(::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0, "prctl"); // it goes with who made it
         for (int i = 0; i < count && err == 0; i++) {
             err = sockets.emplace_back().get(LONGPIN_CMD_SUBSCRIBE).err;
         }

@@ -548,7 +548,9 @@ TEST_CASE("netlink: a request for one thing that can't be is refused, and the an
                                                : socket.get(row.command, row.attributes);
         CHECK(answer.err == row.err);
         CHECK(answer.messages.empty());
-        if (!row.dump || row.err == ERANGE || dumps_say_why()) {
+        // The kernel itself refuses what a policy says, and that 0 is no kind is not in one.
+        const bool by_policy = row.err == ERANGE && row.attribute != LONGPIN_A_PIN_KINDS;
+        if (!row.dump || by_policy || dumps_say_why()) {
             CHECK_FALSE(answer.message.empty());
             CHECK((answer.attribute == row.attribute || answer.missing == row.attribute));
         }
