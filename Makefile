@@ -228,6 +228,9 @@ guest_tests = --timeout 3000 --add tests/guest/run:/longpin/run-tests --add test
 reset = modprobe longpin && device=$$(ls /dev/dax* 2>/dev/null || pmem-setup namespace devdax_4k) && \
 	echo devdax_4k=$$device >/run/longpin/backings && longpin-guest-tests "reset*"
 
+# What is left of a file system whose device is gone crashes the kernel, sooner or later.
+removal = pmem-setup all && modprobe longpin && longpin-guest-tests "device removal*"
+
 # A hundred processes with a hundred thousand pins have a guest of their own, of a size that people have.
 .PHONY: test-guest
 test-guest: bench-guest
@@ -235,6 +238,7 @@ test-guest: bench-guest
 		/longpin/run-tests $(if $(FILTER),'$(FILTER)')
 	$(if $(FILTER),,tests/part scale-$(KERNEL) $(guest) --name scale-$(KERNEL) $(guest_tests) \
 		--memory 2G --nvdimm large -- /longpin/run-tests 'scale*')
+	$(if $(FILTER),,tests/part removal-$(KERNEL) $(guest) --name removal-$(KERNEL) $(guest_tests) -- sh -c '$(removal)')
 	$(if $(FILTER),,tests/part reset-$(KERNEL) $(guest) --name reset-$(KERNEL) $(guest_tests) --resets -- sh -c '$(reset)')
 	$(if $(FILTER),,tests/part cost-$(KERNEL) $(bench_guest) --name cost-$(KERNEL) $(cost) \
 		--add $(recorded):/longpin/recorded.json -- sh -c '$(cost_setup) && longpin-pin-bench --check /longpin/recorded.json')

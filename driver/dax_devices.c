@@ -2,14 +2,14 @@
 /*
  * The devices on which the files lie that a lease holds pages of.
  *
- * A lease has to know the file system of a page, which COPY asks before it writes; and has to notice that
- * a device goes. It holds a reference on the device's pagemap, or the page structures would go under it. Whoever
- * unbinds the device waits for that reference, uninterruptibly; and unlike device-DAX, a mounted file
- * system is not unmapped before, so that no notifier reports it. Nor does anybody else: a bus notifier
- * comes for the device that is unbound, which says nothing of the file systems that lie on it by way of
- * partitions, a mapper or a real-time device. What is certain is that the pagemap's reference count has been killed.
- * So it is looked at now and then, as long as there are such leases; and no page of a pagemap that is
- * dying is leased any more.
+ * A lease has to know the file system of a page, which COPY asks before it writes; and has to
+ * notice that a device goes. It holds a reference on the device's pagemap, or the page structures
+ * would go under it. Whoever unbinds the device waits for that reference, uninterruptibly; and
+ * unlike device-DAX, a mounted file system is not unmapped before, so that no notifier reports it.
+ * Nor does anybody else: a bus notifier comes for the device that is unbound, which says nothing of
+ * the file systems that lie on it by way of partitions, a mapper or a real-time device. What is
+ * certain is that the pagemap's reference count has been killed. So it is looked at now and then,
+ * as long as there are such leases; and no page of a pagemap that is dying is leased any more.
  *
  * Lock order: a pin's lock, dax_leases_lock.
  */
@@ -34,6 +34,7 @@ static LIST_HEAD(dax_leases); /* struct longpin_lease with pages of fs-DAX */
 static unsigned long dax_leases_count;
 static DEFINE_SPINLOCK(dax_leases_lock); /* a leaf, for both above */
 static DECLARE_DELAYED_WORK(look_work, look);
+static struct workqueue_struct *look_queue;
 
 static void watch(struct longpin_lease *lease)
 {
@@ -44,7 +45,7 @@ static void watch(struct longpin_lease *lease)
 	first = !dax_leases_count++;
 	spin_unlock(&dax_leases_lock);
 	if (first)
-		queue_delayed_work(system_unbound_wq, &look_work, LOOK_EACH);
+		queue_delayed_work(look_queue, &look_work, LOOK_EACH);
 }
 
 static void unwatch(struct longpin_lease *lease)
@@ -61,8 +62,8 @@ static void unwatch(struct longpin_lease *lease)
  * @pgmap: the pages' pagemap
  * @sb: their file system
  *
- * Return: the device; NULL if the lease holds pages of too many devices, or, if it is for writing, of two
- * file systems on this one.
+ * Return: the device; NULL if the lease holds pages of too many devices, or, if it is for writing,
+ * of two file systems on this one.
  */
 struct longpin_dax_device *longpin_dax_device(struct longpin_lease *lease,
 					      struct dev_pagemap *pgmap, struct super_block *sb)
@@ -146,7 +147,8 @@ void longpin_dax_uncount(struct longpin_lease *lease, const struct longpin_revok
  * @lease: a lease for writing, whose pin's lock is held
  * @page: a page that it holds
  *
- * Return: the file system, which stays as long as the lock is held; NULL if the page is none of fs-DAX.
+ * Return: the file system, which stays as long as the lock is held; NULL if the page is none of
+ * fs-DAX.
  */
 struct super_block *longpin_dax_filesystem(struct longpin_lease *lease, const struct page *page)
 {
@@ -155,7 +157,10 @@ struct super_block *longpin_dax_filesystem(struct longpin_lease *lease, const st
 	return device ? device->sb : NULL;
 }
 
-/* The pin of the next lease in turn, with a reference. What is in the list holds pages, and so is not free. */
+/*
+ * The pin of the next lease in turn, with a reference. What is in the list holds pages, and so is
+ * not free.
+ */
 static struct pinned_range *next_pin(void)
 {
 	struct pinned_range *range = NULL;
@@ -205,7 +210,18 @@ static void look(struct work_struct *work)
 		cond_resched();
 	}
 	if (READ_ONCE(dax_leases_count))
-		queue_delayed_work(system_unbound_wq, &look_work, LOOK_EACH);
+		queue_delayed_work(look_queue, &look_work, LOOK_EACH);
+}
+
+/**
+ * longpin_dax_init - be ready to look
+ *
+ * Return: 0, -ENOMEM.
+ */
+int longpin_dax_init(void)
+{
+	look_queue = alloc_workqueue("longpin-dax", WQ_UNBOUND, 1);
+	return look_queue ? 0 : -ENOMEM;
 }
 
 /**
@@ -214,4 +230,5 @@ static void look(struct work_struct *work)
 void longpin_dax_exit(void)
 {
 	cancel_delayed_work_sync(&look_work);
+	destroy_workqueue(look_queue);
 }

@@ -17,8 +17,8 @@ struct super_block;
 /**
  * struct longpin_dax_device - a device of which a lease holds pages of fs-DAX
  * @pgmap: its pagemap
- * @sb: the file system on it. No reference is held: it is there as long as one of its pages is held,
- *	since that page is mapped then, and the mapping has the file open
+ * @sb: the file system on it. No reference is held: it is there as long as one of its pages is
+ *	held, since that page is mapped then, and the mapping has the file open
  * @pages: how many are held. 0: the members above mean nothing
  */
 struct longpin_dax_device {
@@ -44,6 +44,7 @@ struct longpin_dax_device *longpin_dax_device(struct longpin_lease *lease,
 void longpin_dax_count(struct longpin_lease *lease, struct longpin_dax_device *device, long pages);
 void longpin_dax_uncount(struct longpin_lease *lease, const struct longpin_revoked *revoked);
 struct super_block *longpin_dax_filesystem(struct longpin_lease *lease, const struct page *page);
+int longpin_dax_init(void);
 void longpin_dax_exit(void);
 
 #endif /* LONGPIN_DAX_DEVICES_H */

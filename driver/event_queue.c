@@ -149,8 +149,8 @@ static bool may_read(struct longpin_event_queue *queue)
 
 /*
  * Copy the oldest events, which stay where they are; and the number of those that were lost after
- * them, if there is room for it. Returns how many records that makes; 0 if there are none, or somebody
- * else is reading. Unless it is 0, end_reading() has to follow.
+ * them, if there is room for it. Returns how many records that makes; 0 if there are none, or
+ * somebody else is reading. Unless it is 0, end_reading() has to follow.
  */
 static unsigned int begin_reading(struct longpin_event_queue *queue, struct longpin_event *records,
 				  unsigned int room)

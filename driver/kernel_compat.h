@@ -293,8 +293,8 @@ static inline void longpin_mark_dirty(struct page *first, unsigned long nr)
 }
 
 /*
- * Take a plain reference on one page of the current process that get_user_pages' fast variant doesn't
- * take. The mmap lock is held, and is still held on return. Returns 1, or an errno.
+ * Take a plain reference on one page of the current process that get_user_pages' fast variant
+ * doesn't take. The mmap lock is held, and is still held on return. Returns 1, or an errno.
  *
  * Not a pin (FOLL_PIN) on purpose: where files share a block of fs-DAX, its page looks anonymous,
  * and a pin for reading asks for it to be unshared first. That does nothing, and is tried for ever.
@@ -360,8 +360,8 @@ static inline int longpin_fault_in(struct mm_struct *mm, unsigned long addr, boo
 }
 
 /*
- * What a page fault that writes to a file holds: the file system can't be frozen meanwhile; one that is
- * is waited for, or false is returned. sb_end_pagefault() ends it.
+ * What a page fault that writes to a file holds: the file system can't be frozen meanwhile. A
+ * frozen one is waited for, or false is returned. sb_end_pagefault() ends it.
  */
 static inline bool longpin_start_write_fault(struct super_block *sb, bool wait)
 {

@@ -24,9 +24,10 @@
  * mapped and taken again: by a lease with a reference, that nobody would ever revoke, since the
  * one who would sleeps.
  *
- * A lease that holds nothing any more has nothing to lose. It leaves the notifier's tree, where it would
- * cost whoever truncates or unmaps what it covers, and comes back with the next REPIN. That can't be done in the
- * callback; nor should the task that revokes wake the holder's waiters, who may be many. A work item does both.
+ * A lease that holds nothing any more has nothing to lose. It leaves the notifier's tree, where it
+ * would cost whoever truncates or unmaps what it covers, and comes back with the next REPIN. That
+ * can't be done in the callback; nor should the task that revokes wake the holder's waiters, who
+ * may be many. Work items do both.
  *
  * A holder may ask for a grace. It is given where another program removes blocks of a file on
  * fs-DAX: the program waits, but for all holders that are in its way together not much longer than
@@ -51,8 +52,12 @@
 #include "pin.h"
 #include "refusal.h"
 
-/* Of the module's own: what its users make it do is not to delay others' work. */
-static struct workqueue_struct *lease_queue;
+/*
+ * Queues of the module's own: what its users make it do is not to delay others' work. To stop
+ * listening can take long, as it waits for whatever changes the process's mappings just then; so it
+ * is not what waking the holders waits for.
+ */
+static struct workqueue_struct *lease_queue, *settling_queue;
 
 static unsigned int max_grace_ms = 100;
 module_param(max_grace_ms, uint, 0644);
@@ -228,9 +233,10 @@ static const struct mmu_interval_notifier_ops notifier_ops = {
 };
 
 /*
- * The first notifier of a process takes a lock of each of its mappings, and gives up at any signal. With many
- * mappings, and a timer, it would never come to an end: only a fatal one is let through. What else makes
- * it give up (a task work) ends the call with EINTR, rather than that it is begun again without bound.
+ * The first notifier of a process takes a lock of each of its mappings, and gives up at any signal.
+ * With many mappings, and a timer, it would never come to an end: only a fatal one is let through.
+ * What else makes it give up (a task work) ends the call with EINTR, rather than that it is begun
+ * again without bound.
  */
 static int start_notifier(struct longpin_lease *lease)
 {
@@ -302,10 +308,12 @@ bool longpin_lease_lost(struct longpin_lease *lease, unsigned long seq)
 
 #endif
 
-static void queue_lease_work(struct longpin_lease *lease)
+/* With a reference on the pin for the work, which is never the last here. */
+static void queue_lease_work(struct longpin_lease *lease, struct workqueue_struct *queue,
+			     struct work_struct *work)
 {
 	pinned_range_get(lease->range);
-	if (!queue_work(lease_queue, &lease->work))
+	if (!queue_work(queue, work))
 		pinned_range_put(lease->range);
 }
 
@@ -319,7 +327,7 @@ void longpin_lease_notify(struct longpin_lease *lease)
 {
 	if (lease->eventfd)
 		atomic_inc(&lease->signals);
-	queue_lease_work(lease);
+	queue_lease_work(lease, lease_queue, &lease->work);
 }
 
 /**
@@ -330,21 +338,18 @@ void longpin_lease_notify(struct longpin_lease *lease)
  */
 void longpin_lease_emptied(struct longpin_lease *lease)
 {
-	queue_lease_work(lease);
+	queue_lease_work(lease, settling_queue, &lease->settling);
 }
 
 /**
- * longpin_lease_settle - stop listening if there is nothing to lose
- * @lease: the lease, whose @filling is held
+ * longpin_lease_wait_for_room - wait until revoked pages were given back, if they are still charged
+ * @lease: the lease, whose gaps are being filled by the current task
+ *
+ * Return: 0, -EINTR on a fatal signal.
  */
-void longpin_lease_settle(struct longpin_lease *lease)
+int longpin_lease_wait_for_room(struct longpin_lease *lease)
 {
-	lockdep_assert_held(&lease->filling);
-
-	if (!lease->listening || !pinned_range_is_empty(lease->range))
-		return;
-	stop_notifier(lease);
-	lease->listening = false;
+	return wait_event_killable(lease->let_go, pinned_range_has_room(lease->range)) ? -EINTR : 0;
 }
 
 /**
@@ -366,23 +371,32 @@ int longpin_lease_resume(struct longpin_lease *lease)
 	return err;
 }
 
-static void do_lease_work(struct work_struct *work)
+static void wake_holder(struct work_struct *work)
 {
 	struct longpin_lease *lease = container_of(work, struct longpin_lease, work);
-	struct pinned_range *range = lease->range;
 	int signals;
 
 	for (signals = atomic_xchg(&lease->signals, 0); signals > 0; signals--) {
 		longpin_eventfd_signal(lease->eventfd);
 		cond_resched();
 	}
-	longpin_event_queue_wake(&range->context->events);
-	/* If somebody fills its gaps, or ends it, that one looks afterwards. */
+	longpin_event_queue_wake(&lease->range->context->events);
+	pinned_range_put(lease->range);
+}
+
+static void settle(struct work_struct *work)
+{
+	struct longpin_lease *lease = container_of(work, struct longpin_lease, settling);
+
+	/* If somebody fills its gaps, that one looks afterwards. */
 	if (mutex_trylock(&lease->filling)) {
-		longpin_lease_settle(lease);
+		if (lease->listening && pinned_range_is_empty(lease->range)) {
+			stop_notifier(lease);
+			lease->listening = false;
+		}
 		mutex_unlock(&lease->filling);
 	}
-	pinned_range_put(range);
+	pinned_range_put(lease->range);
 }
 
 /**
@@ -392,8 +406,16 @@ static void do_lease_work(struct work_struct *work)
  */
 int longpin_lease_init(void)
 {
+	int err = longpin_dax_init();
+
+	if (err)
+		return err;
 	lease_queue = alloc_workqueue("longpin-lease", WQ_UNBOUND, 0);
-	return lease_queue ? 0 : -ENOMEM;
+	settling_queue = alloc_workqueue("longpin-settle", WQ_UNBOUND, 0);
+	if (lease_queue && settling_queue)
+		return 0;
+	longpin_lease_exit();
+	return -ENOMEM;
 }
 
 /**
@@ -402,7 +424,10 @@ int longpin_lease_init(void)
 void longpin_lease_exit(void)
 {
 	longpin_dax_exit();
-	destroy_workqueue(lease_queue);
+	if (lease_queue)
+		destroy_workqueue(lease_queue);
+	if (settling_queue)
+		destroy_workqueue(settling_queue);
 }
 
 /**
@@ -454,7 +479,8 @@ struct longpin_lease *longpin_lease_create(struct pinned_range *range,
 	lease->range = range;
 	mutex_init(&lease->filling);
 	init_waitqueue_head(&lease->let_go);
-	INIT_WORK(&lease->work, do_lease_work);
+	INIT_WORK(&lease->work, wake_holder);
+	INIT_WORK(&lease->settling, settle);
 	lease->grace_ms = request->grace_ms;
 
 	if (request->flags & LONGPIN_PIN_EVENTFD) {
@@ -478,7 +504,8 @@ out_free:
 
 /**
  * longpin_lease_end - stop listening, for good
- * @lease: the lease; its pin holds nothing any more, and its @filling is held if others know of the pin
+ * @lease: the lease; its pin holds nothing any more, and its @filling is held if others know of the
+ *	pin
  *
  * Waits for notifications that are under way. Neither the mmap lock nor the pin's lock may be held.
  */

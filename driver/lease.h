@@ -20,14 +20,16 @@ struct pinned_range;
  * struct longpin_lease - what makes a pin one that the kernel can take back
  * @notifier: by which the kernel tells what it takes out of the mapping
  * @range: the pin
- * @filling: held by the one who fills the pin's gaps, and by the one who ends it; protects @listening
+ * @filling: held by the one who fills the pin's gaps, and by the one who ends it; protects
+ *	@listening
  * @listening: the kernel reports by @notifier; not while the pin holds nothing, see lease.c
  * @grace_ms: time that the holder is given, in milliseconds
  * @eventfd: what to signal, or NULL
  * @let_go: woken when pages were given back
  * @dax: the devices that its pages of fs-DAX are of; protected by the pin's lock
- * @work: does what those who revoke should not wait for
- * @signals: how often it has to signal @eventfd
+ * @work: wakes those who wait for the holder's events
+ * @settling: stops listening if there is nothing to lose
+ * @signals: how often @work has to signal @eventfd
  */
 struct longpin_lease {
 #ifdef LONGPIN_HAVE_INTERVAL_NOTIFIER
@@ -41,6 +43,7 @@ struct longpin_lease {
 	wait_queue_head_t let_go;
 	struct longpin_dax_devices dax;
 	struct work_struct work;
+	struct work_struct settling;
 	atomic_t signals;
 };
 
@@ -54,8 +57,8 @@ int longpin_lease_check(const struct longpin_pin *request, struct longpin_refusa
 struct longpin_lease *longpin_lease_create(struct pinned_range *range,
 					   const struct longpin_pin *request,
 					   struct longpin_refusal *why);
+int longpin_lease_wait_for_room(struct longpin_lease *lease);
 int longpin_lease_resume(struct longpin_lease *lease);
-void longpin_lease_settle(struct longpin_lease *lease);
 void longpin_lease_end(struct longpin_lease *lease);
 void longpin_lease_free(struct longpin_lease *lease);
 

@@ -219,7 +219,9 @@ static int ioctl_query(struct longpin_context *context, struct longpin_call *cal
 	return err ? err : answer(call);
 }
 
-/* Callers that don't know how much was copied may have the request where nothing can be written to. */
+/*
+ * Callers that don't know how much was copied may have the request where nothing can be written to.
+ */
 static int answer_copied(const struct longpin_call *call)
 {
 	return call->size > offsetof(struct longpin_copy, out_copied) ? answer(call) : 0;

@@ -293,8 +293,8 @@ static int unsubscribe(struct sk_buff *request, struct genl_info *info)
  * struct dump - a dump under way
  * @reader: who asks
  * @started: when, by CLOCK_BOOTTIME, in nanoseconds
- * @last: id of the context to end with: those that are opened meanwhile come after it, and there may
- *	be no end of them
+ * @last: id of the context to end with: those that are opened meanwhile come after it, and there
+ *	may be no end of them
  * @context: id of the context to go on with
  * @handle: the pin in it to go on with
  * @only_context: 0, or the only context to list

@@ -25,6 +25,9 @@
 #include "statistics.h"
 #include "take_pages.h"
 
+/* Runs that are looked at while the pin's lock is held. */
+#define LOOKS 512U
+
 /* How often REPIN answers when pages are lost before its answer is delivered. */
 #define ANSWERS_MAX 16
 
@@ -259,7 +262,10 @@ void pinned_range_release(struct pinned_range *range)
 	spin_unlock(&range->lock);
 
 	if (range->lease) {
-		/* As a revocation, under the lock: the notifier may report an invalidation meanwhile. */
+		/*
+		 * As a revocation, under the lock: the notifier may report an invalidation
+		 * meanwhile.
+		 */
 		pinned_range_revoke(range, &all);
 		longpin_lease_end(range->lease);
 	} else {
@@ -270,8 +276,8 @@ void pinned_range_release(struct pinned_range *range)
 
 /**
  * pinned_range_end - release a pin that others were told of, and tell them
- * @range: as for pinned_range_release(), and no longer in its table; the lease's @filling is held, if
- *	there is one
+ * @range: as for pinned_range_release(), and no longer in its table; the lease's @filling is held,
+ *	if there is one
  * @cause: LONGPIN_CAUSE_*
  */
 void pinned_range_end(struct pinned_range *range, u32 cause)
@@ -320,6 +326,25 @@ void pinned_range_footprint(struct pinned_range *range, struct longpin_footprint
 }
 
 /**
+ * pinned_range_has_room - may one more page be filled in?
+ * @range: a lease whose gaps are being filled
+ *
+ * What is charged covers what is held and what is missing; but pages that were revoked meanwhile
+ * are held, too, until they have been given back.
+ *
+ * Return: whether one may.
+ */
+bool pinned_range_has_room(struct pinned_range *range)
+{
+	bool room;
+
+	spin_lock(&range->lock);
+	room = longpin_pin_fits(range, 1);
+	spin_unlock(&range->lock);
+	return room;
+}
+
+/**
  * pinned_range_is_empty - does a pin hold nothing?
  * @range: the pin
  *
@@ -347,17 +372,18 @@ bool pinned_range_holds_dax(struct pinned_range *range, unsigned long first, uns
 {
 	struct longpin_run_cursor cursor = { .at = first };
 	unsigned long pages, pfn;
+	unsigned int looks;
 	bool holds = false;
 
-	spin_lock(&range->lock);
-	while (!holds && cursor.at < end) {
-		pages = longpin_runs_here(&range->runs, &cursor, &pfn);
-		if (!pages)
-			break;
-		holds = pfn != LONGPIN_GAP && is_zone_device_page(pfn_to_page(pfn));
-		longpin_runs_advance(&range->runs, &cursor, pages);
-	}
-	spin_unlock(&range->lock);
+	do {
+		spin_lock(&range->lock);
+		for (looks = 0; !holds && looks < LOOKS && cursor.at < end; looks++) {
+			pages = longpin_runs_here(&range->runs, &cursor, &pfn);
+			holds = pfn != LONGPIN_GAP && is_zone_device_page(pfn_to_page(pfn));
+			longpin_runs_advance(&range->runs, &cursor, pages);
+		}
+		spin_unlock(&range->lock);
+	} while (!holds && cursor.at < end);
 	return holds;
 }
 
@@ -377,7 +403,10 @@ u64 pinned_range_offset(const struct pinned_range *range, unsigned long page)
 	return min(offset, range->length);
 }
 
-/* Where no others may run in between, references that are dropped before the caller has to try again. */
+/*
+ * Where no others may run in between, references that are dropped before the caller has to try
+ * again.
+ */
 #define ATOMIC_REFERENCES 65536UL
 
 /* Note what was just taken out of a pin's list, and report it to the holder. */
@@ -401,10 +430,15 @@ static void note_detached(struct pinned_range *range, const struct longpin_revok
 /* What was taken out is given back. */
 static void note_given_back(struct pinned_range *range, unsigned long pages)
 {
+	bool filling;
+
 	spin_lock(&range->lock);
 	range->detached -= pages;
 	pinned_range_changed(range);
+	filling = range->filling;
 	spin_unlock(&range->lock);
+	if (filling) /* that one may wait for room: see pinned_range_has_room() */
+		wake_up_all(&range->lease->let_go);
 }
 
 /**
@@ -421,9 +455,12 @@ static void note_given_back(struct pinned_range *range, unsigned long pages)
 bool pinned_range_revoke(struct pinned_range *range, struct longpin_revoke *what)
 {
 	const struct longpin_part *part = &what->part;
-	struct longpin_revoked revoked = { .next.at = part->first };
+	struct longpin_revoked revoked = {
+		.next.at = part->first,
+		.limit = what->may_sleep ? 0 : ATOMIC_REFERENCES,
+	};
 	unsigned long from = ULONG_MAX, to = 0, references = 0;
-	bool more, announced, dirty = may_be_dirty(range);
+	bool more, dirty = may_be_dirty(range);
 	u32 cause = what->cause;
 
 	what->pages = 0;
@@ -433,7 +470,6 @@ bool pinned_range_revoke(struct pinned_range *range, struct longpin_revoke *what
 		revoked.hidden = 0;
 		spin_lock(&range->lock);
 		more = longpin_runs_revoke(&range->runs, part->end, what->mode, &revoked);
-		announced = range->announced;
 		if (revoked.pages) {
 			from = min(from, revoked.first);
 			to = max(to, revoked.last + 1);
@@ -455,8 +491,11 @@ bool pinned_range_revoke(struct pinned_range *range, struct longpin_revoke *what
 
 	if (what->pages) {
 		wake_up_all(&range->lease->let_go);
-		if (cause && announced)
+		/* Under the lock, so that it comes before the end of the pin. */
+		spin_lock(&range->lock);
+		if (cause && range->announced)
 			longpin_note_revoked(range, from, to, what->pages, cause);
+		spin_unlock(&range->lock);
 	}
 	return !more;
 }
@@ -527,9 +566,12 @@ static noinline int copy_from_page(void *to, const void *from, size_t length)
 
 ALLOW_ERROR_INJECTION(copy_from_page, ERRNO);
 
-/* Copy within one page, between it and the kernel's memory. */
+/*
+ * Copy within one page, between it and the kernel's memory. -ERESTART if its file system isn't @sb,
+ * which was asked before it is written to.
+ */
 static int access_page(struct pinned_range *range, struct longpin_run_cursor *cursor, size_t offset,
-		       size_t length, void *buffer, bool write)
+		       size_t length, void *buffer, bool write, const struct super_block *sb)
 {
 	unsigned long pfn;
 	void *kaddr;
@@ -545,6 +587,8 @@ static int access_page(struct pinned_range *range, struct longpin_run_cursor *cu
 		return -ESTALE;
 	if (is_broken(pfn_to_page(pfn)))
 		return -EHWPOISON;
+	if (write && range->lease && longpin_dax_filesystem(range->lease, pfn_to_page(pfn)) != sb)
+		return -ERESTART;
 
 	kaddr = longpin_kmap(pfn_to_page(pfn));
 	if (write) {
@@ -559,8 +603,8 @@ static int access_page(struct pinned_range *range, struct longpin_run_cursor *cu
 }
 
 /*
- * The file system of the page at the cursor, if it is one of fs-DAX, or NULL. With a reference: the lock is
- * dropped, and then the page may be unmapped, and the file system unmounted.
+ * The file system of the page at the cursor, if it is one of fs-DAX, or NULL. With a reference: the
+ * lock is dropped, and then the page may be unmapped, and the file system unmounted.
  */
 static struct super_block *hold_filesystem(struct pinned_range *range,
 					   struct longpin_run_cursor *cursor)
@@ -579,6 +623,25 @@ static struct super_block *hold_filesystem(struct pinned_range *range,
 	return sb;
 }
 
+/* As access_page(), while the file system of the page, if it has one, can't be frozen. */
+static int access_filesystem(struct pinned_range *range, struct longpin_run_cursor *cursor,
+			     size_t offset, size_t length, void *buffer, bool write,
+			     struct super_block *sb, bool nonblock)
+{
+	int err = -EROFS;
+
+	if (sb && !longpin_start_write_fault(sb, !nonblock))
+		return -EAGAIN;
+	if (!sb || !sb_rdonly(sb)) {
+		spin_lock(&range->lock);
+		err = access_page(range, cursor, offset, length, buffer, write, sb);
+		spin_unlock(&range->lock);
+	}
+	if (sb)
+		sb_end_pagefault(sb);
+	return err;
+}
+
 /*
  * One page's part of a COPY, by way of a buffer: user memory can't be touched under the pin's
  * lock, and a pin keeps its content where the caller's buffer fails.
@@ -592,30 +655,20 @@ static int copy_within_page(struct pinned_range *range, struct longpin_run_curso
 {
 	struct super_block *sb = NULL;
 	size_t good = length;
-	int err = 0;
+	int err;
 
 	*copied = 0;
 	if (write)
 		good -= copy_from_user(bounce, user, length);
 	if (write && !good)
 		return -EFAULT;
-	if (write)
-		sb = hold_filesystem(range, cursor);
-	if (sb && !longpin_start_write_fault(sb, !nonblock))
-		err = -EAGAIN;
-	if (!err) {
-		if (sb && sb_rdonly(sb)) {
-			err = -EROFS;
-		} else {
-			spin_lock(&range->lock);
-			err = access_page(range, cursor, offset, good, bounce, write);
-			spin_unlock(&range->lock);
-		}
+	do {
+		if (write)
+			sb = hold_filesystem(range, cursor);
+		err = access_filesystem(range, cursor, offset, good, bounce, write, sb, nonblock);
 		if (sb)
-			sb_end_pagefault(sb);
-	}
-	if (sb)
-		deactivate_super(sb);
+			deactivate_super(sb);
+	} while (err == -ERESTART); /* another page has come there, from another file system */
 	if (err)
 		return err;
 	if (!write)
@@ -672,22 +725,20 @@ int pinned_range_copy(struct pinned_range *range, struct longpin_copy *copy, boo
 
 /*
  * Up to @room extents from the cursor on, which is moved on, and so is @offset, its place in bytes.
- * Returns how many; fewer than @room at the end of the pin only.
+ * Returns how many; fewer than @room where much of it is hidden, or at the end.
  */
 static unsigned int collect_extents(struct pinned_range *range, struct longpin_run_cursor *cursor,
 				    struct longpin_extent *extents, unsigned int room, u64 *offset,
 				    bool show_phys)
 {
 	unsigned long pfn, pages;
-	unsigned int n = 0;
+	unsigned int n = 0, looks;
 	u64 end;
 
 	lockdep_assert_held(&range->lock);
 
-	while (n < room && *offset < range->length) {
+	for (looks = 0; n < room && looks < LOOKS && *offset < range->length; looks++) {
 		pages = longpin_runs_here(&range->runs, cursor, &pfn);
-		if (WARN_ON_ONCE(!pages)) /* runs and gaps cover the whole range */
-			break;
 		end = pinned_range_offset(range, cursor->at + pages);
 		if (pfn != LONGPIN_GAP) {
 			extents[n].offset = *offset;
@@ -723,7 +774,7 @@ int pinned_range_extents(struct pinned_range *range, struct longpin_extents *ext
 		.at = (offset_in_page(range->addr) + offset) >> PAGE_SHIFT,
 	};
 	struct longpin_extent *batch;
-	unsigned int n = 1, room;
+	unsigned int n = 0, room;
 	int err = 0;
 
 	if (offset > range->length)
@@ -733,7 +784,7 @@ int pinned_range_extents(struct pinned_range *range, struct longpin_extents *ext
 	if (!batch)
 		return -ENOMEM;
 
-	while (extents->out_count < extents->count && offset < range->length && n) {
+	while (extents->out_count < extents->count && offset < range->length) {
 		if (fatal_signal_pending(current)) {
 			err = -EINTR;
 			break;
@@ -836,8 +887,8 @@ static void set_results(struct pinned_range *range, struct longpin_repin *repin)
 }
 
 /*
- * Take what is missing, and answer, until nothing of it is lost in between. What is missing is counted
- * once, and charged before anything is taken.
+ * Take what is missing, and answer, until nothing of it is lost in between. What is missing is
+ * counted once, and charged before anything is taken.
  */
 static int take_and_answer(struct pinned_range *range, const struct longpin_part *part,
 			   struct longpin_repin *repin, struct longpin_refusal *why,
@@ -927,8 +978,10 @@ int pinned_range_repin(struct pinned_range *range, struct longpin_repin *repin,
 	/* Under the mutex, so that this is reported before the end of the pin. */
 	if (!err && repin->out_repinned)
 		longpin_note_repinned(range);
-	longpin_lease_settle(range->lease);
 	mutex_unlock(&range->lease->filling);
+	/* If that was seen meanwhile, nobody could do anything about it. */
+	if (pinned_range_is_empty(range))
+		longpin_lease_emptied(range->lease);
 	return err;
 }
 

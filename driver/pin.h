@@ -138,6 +138,12 @@ struct pinned_range {
 	struct longpin_footprint counted;
 };
 
+/* Is what is held, and @pages more, charged for? The lock is held. */
+static inline bool longpin_pin_fits(const struct pinned_range *range, unsigned long pages)
+{
+	return range->runs.pages + range->detached + pages <= range->charge.pages;
+}
+
 struct pinned_range *pinned_range_create(struct longpin_context *context, u32 handle,
 					 const struct longpin_pin *request,
 					 struct longpin_refusal *why);
@@ -151,6 +157,7 @@ void pinned_range_close(struct pinned_range *range);
 void pinned_range_changed(struct pinned_range *range);
 void pinned_range_footprint(struct pinned_range *range, struct longpin_footprint *footprint,
 			    u32 *kinds);
+bool pinned_range_has_room(struct pinned_range *range);
 bool pinned_range_is_empty(struct pinned_range *range);
 bool pinned_range_holds_dax(struct pinned_range *range, unsigned long first, unsigned long end);
 u64 pinned_range_offset(const struct pinned_range *range, unsigned long page);

@@ -8,8 +8,8 @@
  *
  * A reader who isn't privileged sees of other processes what /proc/PID/maps shows, or less: what is
  * asked is what ptrace_may_access() asks, which is not for modules, but for capabilities in user
- * namespaces and for security modules. Nor does a process that isn't dumpable see itself: the answer
- * could go to another one that has the socket, too.
+ * namespaces and for security modules. Nor does a process that isn't dumpable see itself: the
+ * answer could go to another one that has the socket, too.
  */
 #include <linux/capability.h>
 #include <linux/cred.h>

@@ -401,8 +401,8 @@ static bool cut_block(struct longpin_runs *runs, struct longpin_run_block *block
 	fresh = filling ? take_spare(runs, tail) : NULL;
 	if (!fresh) {
 		/*
-		 * Not charged to a memory cgroup: this may be anybody's process. Nor from the reserves,
-		 * which a process that reclaims memory could have.
+		 * Not charged to a memory cgroup: this may be anybody's process. Nor from the
+		 * reserves, which a process that reclaims memory could have.
 		 */
 		fresh = new_block(min(2UL * block->room, BLOCK_ROOM_MAX),
 				  GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC);
@@ -823,6 +823,9 @@ bool longpin_runs_revoke(struct longpin_runs *runs, unsigned long end,
 		if (revoked->nr == LONGPIN_DETACHED_RUNS || ++looks > LOOK_RUNS)
 			return true;
 		n = find_revocable(runs, cursor, end, mode);
+		if (revoked->limit && n > revoked->limit)
+			n = unit_end(run_at(cursor), cursor->page + revoked->limit - 1) -
+			    cursor->page;
 		if (n)
 			detach(runs, cursor, n, revoked);
 		else
@@ -837,12 +840,12 @@ bool longpin_runs_revoke(struct longpin_runs *runs, unsigned long end,
  * @dirty: mark ordinary pages dirty, but without their locks
  * @may_sleep: let others run in between
  *
- * Return: references that were dropped.
+ * Return: how much that was: references that were dropped, and runs.
  */
 unsigned long longpin_give_back_revoked(const struct longpin_revoked *revoked, bool dirty,
 					bool may_sleep)
 {
-	unsigned long references = 0;
+	unsigned long references = revoked->nr;
 	unsigned int i;
 
 	for (i = 0; i < revoked->nr; i++) {

@@ -38,8 +38,8 @@ struct page;
  *   fs-DAX        the reference on the pagemap alone: the pin is a lease, and is told before
  *                 a page goes (see lease.c)
  *
- * A hole is held by nothing: the kernel never frees the zero page, and a huge zero page not before the
- * process has ended, which revokes the lease.
+ * A hole is held by nothing: the kernel never frees the zero page, and a huge zero page not before
+ * the process has ended, which revokes the lease.
  */
 struct longpin_run {
 	unsigned long pfn;
@@ -150,6 +150,8 @@ enum longpin_revoke_mode {
 /**
  * struct longpin_revoked - what longpin_runs_revoke() did
  * @next: place to go on from
+ * @limit: pages that one run has at most, rounded up to a unit, if there is memory to cut one; 0
+ *	for any
  * @first: first page that was taken out and was not hidden
  * @last: last one
  * @pages: how many of those; @first and @last mean nothing if it is 0
@@ -159,6 +161,7 @@ enum longpin_revoke_mode {
  */
 struct longpin_revoked {
 	struct longpin_run_cursor next;
+	unsigned long limit;
 	unsigned long first;
 	unsigned long last;
 	unsigned long pages;

@@ -8,8 +8,8 @@
  *
  * Limits are for each user who subscribes; and since root of a user namespace may be any of its
  * users, for all of a namespace together, which the user answers for who made the outermost one. If
- * that was root, as container engines are, it is for the namespace: containers don't answer for each
- * other.
+ * that was root, as container engines are, it is for the namespace: containers don't answer for
+ * each other.
  *
  * changing_lock is taken to change the tables, and nothing else under it; so nobody holds it for
  * long. The tables are read in an SRCU section, longpin_subscribers_lock().
@@ -59,6 +59,8 @@ bool longpin_anybody_subscribed(void)
 	return READ_ONCE(count);
 }
 
+/* On one line checkpatch takes it for a cast. */
+/* clang-format off */
 /**
  * longpin_subscribers_lock - begin to look at audiences and subscribers
  *
@@ -67,15 +69,18 @@ bool longpin_anybody_subscribed(void)
  * Return: what longpin_subscribers_unlock() wants.
  */
 int longpin_subscribers_lock(void)
+	__acquires(&reading)
 {
 	return srcu_read_lock(&reading);
 }
+
+/* clang-format on */
 
 /**
  * longpin_subscribers_unlock - end what longpin_subscribers_lock() began
  * @section: from there
  */
-void longpin_subscribers_unlock(int section)
+void longpin_subscribers_unlock(int section) __releases(&reading)
 {
 	srcu_read_unlock(&reading, section);
 }
@@ -106,8 +111,7 @@ struct longpin_audience *longpin_audience_of(kuid_t uid)
 	if (!uid_valid(uid))
 		return NULL;
 	hlist_for_each_entry_srcu(audience, bucket, node,
-				  longpin_subscribers_locked() || lockdep_is_held(&changing_lock))
-	{
+				  longpin_subscribers_locked() || lockdep_is_held(&changing_lock)) {
 		if (uid_eq(audience->uid, uid))
 			return audience;
 	}
@@ -168,7 +172,8 @@ static void free_ended(struct work_struct *work)
 	struct longpin_subscriber *subscriber, *next;
 
 	synchronize_srcu(&reading);
-	llist_for_each_entry_safe(subscriber, next, list, ended) free_subscriber(subscriber);
+	llist_for_each_entry_safe(subscriber, next, list, ended)
+		free_subscriber(subscriber);
 }
 
 static bool same_payer(const struct longpin_payer *one, const struct longpin_payer *other)
@@ -384,8 +389,7 @@ static struct longpin_subscriber *find_closed(const struct netlink_notify *close
 	struct longpin_subscriber *subscriber;
 
 	hlist_for_each_entry_srcu(subscriber, bucket, in_sockets,
-				  longpin_subscribers_locked() || lockdep_is_held(&changing_lock))
-	{
+				  longpin_subscribers_locked() || lockdep_is_held(&changing_lock)) {
 		if (is_socket(subscriber, closed->net, closed->portid) &&
 		    sock_flag(subscriber->sk, SOCK_DEAD))
 			return subscriber;
@@ -434,7 +438,10 @@ int longpin_subscribers_init(work_func_t send)
 
 	send_pending = send;
 	init_audience(&longpin_everybody, INVALID_UID);
-	/* Not one of the system's: there is always more to send where leases are revoked all the time. */
+	/*
+	 * Not one of the system's: there is always more to send where leases are revoked all the
+	 * time.
+	 */
 	queue = alloc_workqueue("longpin", WQ_UNBOUND, 0);
 	if (!queue)
 		return -ENOMEM;
@@ -472,7 +479,8 @@ void longpin_subscribers_flush(void)
 
 	mutex_lock(&changing_lock);
 	flush_audience(&longpin_everybody);
-	hash_for_each(audiences, bucket, audience, node) flush_audience(audience);
+	hash_for_each(audiences, bucket, audience, node)
+		flush_audience(audience);
 	mutex_unlock(&changing_lock);
 }
 
@@ -489,8 +497,7 @@ void longpin_subscribers_exit(void)
 
 	netlink_unregister_notifier(&socket_notifier);
 	mutex_lock(&changing_lock);
-	hash_for_each_safe(sockets, bucket, next, subscriber, in_sockets)
-	{
+	hash_for_each_safe(sockets, bucket, next, subscriber, in_sockets) {
 		remove_subscriber(subscriber);
 		free_later(subscriber);
 	}

@@ -161,6 +161,11 @@ static long hand_over(struct taking *taking, const struct longpin_taken *taken)
 		longpin_give_back(taken);
 		return try_again(taking);
 	}
+	if (range->lease && !longpin_pin_fits(range, taken->pages)) {
+		spin_unlock(&range->lock);
+		longpin_give_back(taken);
+		return 0; /* prepare_chunk() waits */
+	}
 	if (taken->device && taking->segment.kind == LONGPIN_KIND_FSDAX) {
 		device = longpin_dax_device(range->lease, taking->pgmap,
 					    file_inode(taking->segment.vma->vm_file)->i_sb);
@@ -383,21 +388,29 @@ static long take_ordinary(struct taking *taking, unsigned long nr, unsigned long
 	return hand_over(taking, &taken);
 }
 
+/* Before anything that may take long: whoever unbinds the device would wait for this, too. */
+static void drop_pagemap(struct taking *taking)
+{
+	if (taking->pgmap)
+		put_dev_pagemap(taking->pgmap);
+	taking->pgmap = NULL;
+}
+
 /* Reference the pagemap of a page while its pages are taken. False if it is going. */
 static bool hold_pagemap(struct taking *taking, const struct page *page)
 {
-	if (taking->pgmap && taking->pgmap == longpin_page_pgmap(page))
+	if (taking->pgmap && taking->pgmap == longpin_page_pgmap(page) &&
+	    !longpin_pgmap_is_dying(taking->pgmap))
 		return true;
-	if (taking->pgmap)
-		put_dev_pagemap(taking->pgmap);
+	drop_pagemap(taking);
 	taking->pgmap = longpin_get_dev_pagemap(page);
 	return taking->pgmap;
 }
 
 /*
- * What is mapped at taking->addr and was taken, but isn't the device's: the zero page, where a file on
- * fs-DAX has a hole. No reference is kept on it: the more of the hole is leased, the more there would be, and
- * they would overflow. Returns how many pages.
+ * What is mapped at taking->addr and was taken, but isn't the device's: the zero page, where a file
+ * on fs-DAX has a hole. No reference is kept on it: the more of the hole is leased, the more there
+ * would be, and they would overflow. Returns how many pages.
  */
 static long take_zero_pages(struct taking *taking, unsigned long nr, long got,
 			    struct longpin_taken *taken)
@@ -433,7 +446,8 @@ static long take_present_dax(struct taking *taking, unsigned long nr, unsigned l
 		return take_zero_pages(taking, nr, got, taken);
 	}
 	if (got && hold_pagemap(taking, pages[0])) {
-		while (good < got && longpin_page_pgmap(pages[good]) == taking->pgmap)
+		while (good < got && is_zone_device_page(pages[good]) &&
+		       longpin_page_pgmap(pages[good]) == taking->pgmap)
 			good++;
 	}
 	for (i = good; i < got; i++)
@@ -452,8 +466,8 @@ static bool is_dax(const struct taking *taking)
 }
 
 /*
- * A page that is there, and that get_user_pages' fast variant doesn't take: a zero page of single size.
- * Returns 1, or 0 if there is something else by now.
+ * A page that is there, and that get_user_pages' fast variant doesn't take: a zero page of single
+ * size. Returns 1, or 0 if there is something else by now.
  */
 static long take_hole(struct taking *taking, struct longpin_taken *taken)
 {
@@ -487,6 +501,7 @@ static long take_dax_pages(struct taking *taking, unsigned long nr, unsigned lon
 	int err;
 
 	if (!got) {
+		drop_pagemap(taking);
 		err = fault_in(taking->addr, for_writing(taking));
 		if (err)
 			return longpin_refuse_at(taking->why, err == -ENOMEM ? -ENOMEM : -EFAULT,
@@ -576,8 +591,12 @@ static int prepare_chunk(struct taking *taking)
 {
 	struct longpin_lease *lease = taking->range->lease;
 	unsigned long seq;
+	int err;
 
 	if (lease) {
+		err = longpin_lease_wait_for_room(lease);
+		if (err)
+			return err;
 		seq = longpin_lease_begin(lease);
 		if (seq != taking->seq)
 			taking->segment.end = 0;
@@ -594,7 +613,10 @@ static long take_some(struct taking *taking, unsigned long nr)
 
 	if (err)
 		return err;
-	return is_dax(taking) ? take_dax(taking, nr, chunk) : take_ordinary(taking, nr, chunk);
+	if (is_dax(taking))
+		return take_dax(taking, nr, chunk);
+	drop_pagemap(taking);
+	return take_ordinary(taking, nr, chunk);
 }
 
 static int take_all(struct taking *taking)
@@ -655,8 +677,7 @@ int longpin_take_pages(struct pinned_range *range, unsigned long first, unsigned
 	taking.runs = taking.few_runs;
 
 	err = take_all(&taking);
-	if (taking.pgmap)
-		put_dev_pagemap(taking.pgmap);
+	drop_pagemap(&taking);
 	if (taking.runs != taking.few_runs)
 		kfree(taking.runs);
 	longpin_runs_drop_spare(&range->runs);

@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <cstring>
 #include <sched.h>
+#include <sstream>
 #include <string>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -148,7 +149,13 @@ TEST_CASE("hostile: nothing that an ordinary user asks for is in the kernel's lo
         return count;
     });
     CHECK(granted == 5000);
-    CHECK(log.text().empty());
+    // What the kernel says once of a machine whose processors are busy elsewhere is not the user's
+    // doing.
+    std::istringstream lines(log.text());
+    for (std::string line; std::getline(lines, line);) {
+        INFO(line);
+        CHECK(line.find("hrtimer: interrupt took") != std::string::npos);
+    }
 }
 
 TEST_CASE("hostile: what pins are kept in is charged to the memory cgroup") {

@@ -61,11 +61,11 @@ TEST_CASE("neighbours: leases that hold nothing don't slow a truncate") {
         memory.fill();
     };
     const auto truncate = [&] { must(::ftruncate(data.get(), 0) == 0, "ftruncate"); };
-    fill();
     gate made;
     gate end;
     const auto hold = [&](int count) {
         return [&, count] {
+            fill();
             const raw_device device;
             const mapping memory(length, PROT_READ | PROT_WRITE, MAP_SHARED, data.get());
             for (int i = 0; i < count; i++) {
@@ -125,6 +125,9 @@ TEST_CASE("neighbours: a lease that held nothing is revoked as before once it ho
 
 TEST_CASE("neighbours: those who wait for a holder's events don't slow what revokes") {
     constexpr int waiters = 6000;
+    struct times {
+        microseconds alone, loaded;
+    };
     const auto [alone, loaded] = in_child([] {
         allow_open_files(waiters + 100);
         const raw_device device;
@@ -151,7 +154,7 @@ TEST_CASE("neighbours: those who wait for a holder's events don't slow what revo
                      0,
                  "epoll_ctl");
         }
-        return std::pair(before, measure());
+        return times{before, measure()};
     });
     CHECK(about_the_same(alone, loaded));
 }

@@ -246,7 +246,7 @@ TEST_CASE("netlink events: the refusal to pin pages of a lease again is told as 
     CHECK(refused.u32(LONGPIN_A_PIN_FLAGS) == LONGPIN_PIN_LEASE);
     CHECK(refused.u64(LONGPIN_A_PIN_COOKIE) == 77);
     netlink_attributes why = refused.nest(LONGPIN_A_PIN_REFUSAL);
-    CHECK(why.u32(LONGPIN_A_REFUSAL_ERRNO) == EFAULT);
+    CHECK(why.u32(LONGPIN_A_REFUSAL_ERROR) == EFAULT);
     CHECK(why.u32(LONGPIN_A_REFUSAL_REASON) == LONGPIN_REASON_HOLE);
     CHECK(why.u64(LONGPIN_A_REFUSAL_BAD_ADDR) ==
           reinterpret_cast<std::uintptr_t>(memory.at(2 * page)));
@@ -259,7 +259,7 @@ TEST_CASE("netlink events: the refusal to pin pages of a lease again is told as 
             }) == EPERM);
     refused = next_refused(events);
     CHECK(refused.u32(LONGPIN_A_PIN_PID) != static_cast<std::uint32_t>(::getpid()));
-    CHECK(refused.nest(LONGPIN_A_PIN_REFUSAL).u32(LONGPIN_A_REFUSAL_ERRNO) == EPERM);
+    CHECK(refused.nest(LONGPIN_A_PIN_REFUSAL).u32(LONGPIN_A_REFUSAL_ERROR) == EPERM);
     CHECK_FALSE(events.event(0));
 }
 

@@ -62,7 +62,7 @@ bool works(const std::function<void()>& access) {
 
 struct kind {
     const char* name;
-    int protection;
+    long protection;
     mapping (*map)();
     bool shared_with_child = false;
 };
@@ -80,7 +80,7 @@ const kind kinds[] = {
      [] {
          mapping memory = mapping::anonymous(length);
          for (std::size_t at = 0; at < length; at += page) {
-             (void)*const_cast<volatile std::byte*>(memory.at(at));
+             (void)*static_cast<volatile std::byte*>(memory.at(at));
          }
          return memory;
      }},
@@ -140,7 +140,7 @@ TEST_CASE("protection keys: what this thread can load and store is what it can p
         if (memory_kind.shared_with_child) {
             sharing = std::make_unique<child>([&] { over.pass(); });
         }
-        guard.lock(memory, memory_kind.protection);
+        guard.lock(memory, int(memory_kind.protection));
         guard.allow(rights);
         longpin_pin pin{};
         const int err = device.pin(memory.data(), memory.length(), write | lease, pin);

@@ -169,7 +169,8 @@ void bring_a_page(const file& handler, const registration_cache& cache, const ma
     uffd_msg asked{};
     must(::read(handler.get(), &asked, sizeof(asked)) == sizeof(asked), "read");
     const registration staging = cache.get_writable(bytes_of(source));
-    uffdio_copy brought{.dst = asked.arg.pagefault.address & ~std::uint64_t{page - 1},
+    const auto& fault = asked.arg.pagefault; // NOLINT(*-union-access)
+    uffdio_copy brought{.dst = fault.address & ~std::uint64_t{page - 1},
                         .src = staging.pin().address() + staging.offset(),
                         .len = page,
                         .mode = 0,

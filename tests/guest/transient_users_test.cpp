@@ -129,8 +129,8 @@ int by_write_to_proc_mem(std::byte* memory, bytes& content) {
 }
 
 struct user {
-    const char* name;
-    int (*use)(std::byte* memory, bytes& other);
+    const char* name = nullptr;
+    int (*use)(std::byte* memory, bytes& other) = nullptr;
     bool writes = false;
 };
 
@@ -184,12 +184,8 @@ std::uint32_t try_to_pin(const raw_device& device, const mapping& memory, std::u
 }
 
 bool has(const char* name) {
-    for (const memory_backing& row : memory_backings()) {
-        if (row.name == name) {
-            return true;
-        }
-    }
-    return false;
+    return std::ranges::any_of(memory_backings(),
+                               [&](const memory_backing& row) { return row.name == name; });
 }
 
 } // namespace

@@ -61,8 +61,8 @@ private:
             ::poll(&ready, 1, 20);
             uffd_msg message{};
             if (::read(events_.get(), &message, sizeof(message)) == sizeof(message)) {
-                answer(message.arg.pagefault.address & ~std::uint64_t{page - 1},
-                       message.arg.pagefault.flags); // NOLINT(*-union-access)
+                const auto& fault = message.arg.pagefault; // NOLINT(*-union-access)
+                answer(fault.address & ~std::uint64_t{page - 1}, fault.flags);
             }
         }
     }
@@ -162,7 +162,8 @@ TEST_CASE("userfaultfd: protected memory that a child shares is pinned for readi
     const raw_device device;
     const mapping memory = missing();
     memory.fill();
-    gate forked, over;
+    gate forked;
+    gate over;
     child sharing([&] {
         forked.open();
         over.pass();

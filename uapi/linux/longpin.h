@@ -121,9 +121,9 @@
  * huge page that is mapped as one, all goes that the pin has of it. Where a mapping is divided, by
  * munmap(), mremap(), mprotect(), mlock() or madvise() of a part of it, the kernel names the 2 MiB
  * that are cut, whether or not there is a huge page: what is leased there goes too, and
- * LONGPIN_REPIN gets back what is still mapped. Memory that is unmapped or protected in small pieces
- * beside leased memory should be a mapping of its own, 2 MiB away. Of a file on fs-DAX, ext4 and
- * XFS name all that is mapped, whatever part of it loses its blocks (seen on 6.1 and 6.12), and
+ * LONGPIN_REPIN gets back what is still mapped. Memory that is unmapped or protected in small
+ * pieces beside leased memory should be a mapping of its own, 2 MiB away. Of a file on fs-DAX, ext4
+ * and XFS name all that is mapped, whatever part of it loses its blocks (seen on 6.1 and 6.12), and
  * then wait for all of it: so all of the file's pages go, and LONGPIN_REPIN gets those back that
  * are still the file's. When memory is short while a pin is cut in two, the run that the cut falls
  * into is taken back as a whole. LONGPIN_QUERY, LONGPIN_EXTENTS and LONGPIN_COPY know exactly what
@@ -140,9 +140,10 @@
  *
  * Being told. A context in which a pin was revoked is readable: read() gives one or more struct
  * longpin_event, poll() says POLLIN. A pin may name an eventfd, to which 1 is added for each event
- * of it. Those who wait are woken a moment after the event, by a task of the kernel's own; that there is one
- * can be seen at once. And the page that mmap(NULL, page size, PROT_READ, MAP_SHARED, fd, 0) gives holds a
- * struct longpin_status, whose generation tells without a system call whether anything was revoked.
+ * of it. Those who wait are woken a moment after the event, by a task of the kernel's own; that
+ * there is one can be seen at once. And the page that mmap(NULL, page size, PROT_READ, MAP_SHARED,
+ * fd, 0) gives holds a struct longpin_status, whose generation tells without a system call whether
+ * anything was revoked.
  */
 
 /*
@@ -181,8 +182,8 @@
 
 /**
  * struct longpin_event - what read() of the open file gives
- * @size: bytes of this record; the next one follows there. Grows at the tail: a reader goes on by it,
- *	and its buffer has room for a page, so that a record of a later kernel fits
+ * @size: bytes of this record; the next one follows there. Grows at the tail: a reader goes on by
+ *	it, and its buffer has room for a page, so that a record of a later kernel fits
  * @type: LONGPIN_EVENT_*
  * @handle: the pin, which may have ended by now; 0 for OVERFLOW
  * @cause: LONGPIN_CAUSE_*; 0 for OVERFLOW
@@ -196,12 +197,12 @@
  * read() gives as many whole records as there are and fit. It waits for the first one unless
  * the file is O_NONBLOCK.
  *
- * A buffer that is shorter than a record of this kernel, but not than 56 bytes, gets one record, cut
- * to that length, with its size.
+ * A buffer that is shorter than a record of this kernel, but not than 56 bytes, gets one record,
+ * cut to that length, with its size.
  *
- * Errors of read(): EINVAL (the buffer is shorter than 56 bytes), EAGAIN (none, or another reader is just
- * reading, and O_NONBLOCK),
- * EINTR (a signal came before one did), EFAULT (the buffer; nothing is lost then), ENOMEM.
+ * Errors of read(): EINVAL (the buffer is shorter than 56 bytes), EAGAIN (none, or another reader
+ * is just reading, and O_NONBLOCK), EINTR (a signal came before one did), EFAULT (the buffer;
+ * nothing is lost then), ENOMEM.
  *
  * Layout: 56 bytes, no padding.
  */
@@ -532,9 +533,9 @@ struct longpin_query {
  * Errors: ENOENT (no such handle), EINVAL (length 0, or beyond the end), EBADF (the file is not
  * open for that direction), EPERM (LONGPIN_COPY_WRITE to a pin made without
  * LONGPIN_PIN_WRITE), ESTALE (a page was taken back: what lies before it was copied), EFAULT
- * (the buffer), EHWPOISON (a page is known to be broken, or is found to be), EAGAIN (the file system of a page of
- * fs-DAX is frozen, and the file is O_NONBLOCK; else the call waits), EROFS (it was made read-only
- * by force), ENOMEM (kernel memory), EINTR (a fatal signal came).
+ * (the buffer), EHWPOISON (a page is known to be broken, or is found to be), EAGAIN (the file
+ * system of a page of fs-DAX is frozen, and the file is O_NONBLOCK; else the call waits), EROFS (it
+ * was made read-only by force), ENOMEM (kernel memory), EINTR (a fatal signal came).
  *
  * Layout: 48 bytes, no padding.
  */
@@ -614,8 +615,8 @@ struct longpin_extents {
  * For every page that the part touches and the pin no longer holds, the page that is mapped there
  * now is taken, by the rules and limits of LONGPIN_PIN. So the pin follows its file, or its
  * mapping. All or nothing: if one of them can't be had, none is taken, and the pin holds what it
- * held. Until the call succeeds, LONGPIN_QUERY, LONGPIN_EXTENTS and LONGPIN_COPY see none of the pages
- * that it takes.
+ * held. Until the call succeeds, LONGPIN_QUERY, LONGPIN_EXTENTS and LONGPIN_COPY see none of the
+ * pages that it takes.
  *
  * Errors: those of LONGPIN_PIN, and ENOENT (no such handle), EINVAL (beyond the end), EOPNOTSUPP
  * (not a leased pin), EPERM (not the process that made the pin, or it has called execve() since).
