@@ -11,7 +11,7 @@
  * certain is that the pagemap's reference count has been killed. So it is looked at now and then,
  * as long as there are such leases; and no page of a pagemap that is dying is leased any more.
  *
- * Lock order: a pin's lock, dax_leases_lock.
+ * Lock order: see struct pinned_range.
  */
 #include <linux/jiffies.h>
 #include <linux/sched.h>

@@ -33,8 +33,7 @@
  * fs-DAX: the program waits, but for all holders that are in its way together not much longer than
  * the module parameter max_grace_ms.
  *
- * Lock order: mmap lock and file system locks; struct longpin_lease.filling is taken before these;
- * the pin's lock is a leaf under all of them.
+ * Lock order: see struct pinned_range.
  */
 #include <linux/jiffies.h>
 #include <linux/module.h>
@@ -224,7 +223,7 @@ static bool invalidate(struct mmu_interval_notifier *notifier,
 		what.part.end = ((event->end - 1 - base) >> PAGE_SHIFT) + 1;
 	if (lease->grace_ms && what.cause == LONGPIN_CAUSE_INVALIDATE && may_sleep)
 		give_grace(lease, what.part.first, what.part.end);
-	/* Where not: what is too much in one go is gone on with when the kernel tries again. */
+	/* If others may not run in between, the rest is revoked when the kernel tries again. */
 	return pinned_range_revoke(range, &what);
 }
 

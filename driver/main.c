@@ -289,6 +289,18 @@ static void note_repin_refused(const struct pinned_range *range, int err,
 	longpin_note_refused(range->context, &request, err, why);
 }
 
+/* As set_refused() */
+static void set_repin_refused(struct longpin_repin *repin, const struct longpin_refusal *why)
+{
+	repin->out_repinned = 0;
+	repin->out_pages = 0;
+	repin->out_reason = why->reason;
+	repin->out_bad_addr = why->bad_addr;
+	repin->out_limit = why->limit;
+	repin->out_used = why->used;
+	repin->out_asked = why->asked;
+}
+
 static int ioctl_repin(struct longpin_context *context, struct longpin_call *call)
 {
 	struct longpin_repin *repin = &call->args.repin;
@@ -298,13 +310,7 @@ static int ioctl_repin(struct longpin_context *context, struct longpin_call *cal
 
 	if (repin->flags)
 		return -EINVAL;
-	repin->out_repinned = 0;
-	repin->out_pages = 0;
-	repin->out_reason = LONGPIN_REASON_NONE;
-	repin->out_bad_addr = 0;
-	repin->out_limit = 0;
-	repin->out_used = 0;
-	repin->out_asked = 0;
+	set_repin_refused(repin, &why);
 	range = longpin_table_get(&context->pins, repin->handle);
 	if (!range)
 		return -ENOENT;
@@ -315,13 +321,7 @@ static int ioctl_repin(struct longpin_context *context, struct longpin_call *cal
 	if (!err)
 		return 0;
 
-	repin->out_repinned = 0;
-	repin->out_pages = 0;
-	repin->out_reason = why.reason;
-	repin->out_bad_addr = why.bad_addr;
-	repin->out_limit = why.limit;
-	repin->out_used = why.used;
-	repin->out_asked = why.asked;
+	set_repin_refused(repin, &why);
 	/* The errno stands even if its explanation can't be delivered. */
 	answer(call);
 	return err;

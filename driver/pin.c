@@ -25,9 +25,6 @@
 #include "statistics.h"
 #include "take_pages.h"
 
-/* Runs that are looked at while the pin's lock is held. */
-#define LOOKS 512U
-
 /* How often REPIN answers when pages are lost before its answer is delivered. */
 #define ANSWERS_MAX 16
 
@@ -68,6 +65,21 @@ void pinned_range_changed(struct pinned_range *range)
 		longpin_uncharge_to(&range->charge, range->runs.pages + range->detached);
 	if (range->announced)
 		recount(range);
+}
+
+/**
+ * pinned_range_filled - no gaps are filled any more, and what was filled in can be seen
+ * @range: the pin, whose lock is held
+ */
+void pinned_range_filled(struct pinned_range *range)
+{
+	lockdep_assert_held(&range->lock);
+
+	range->filling = false;
+	range->filled = (struct longpin_part){};
+	range->kinds |= range->filled_kinds;
+	longpin_runs_show(&range->runs);
+	pinned_range_changed(range);
 }
 
 static int make_lease(struct pinned_range *range, const struct longpin_pin *request,
@@ -377,7 +389,7 @@ bool pinned_range_holds_dax(struct pinned_range *range, unsigned long first, uns
 
 	do {
 		spin_lock(&range->lock);
-		for (looks = 0; !holds && looks < LOOKS && cursor.at < end; looks++) {
+		for (looks = 0; !holds && looks < LONGPIN_LOOK_RUNS && cursor.at < end; looks++) {
 			pages = longpin_runs_here(&range->runs, &cursor, &pfn);
 			holds = pfn != LONGPIN_GAP && is_zone_device_page(pfn_to_page(pfn));
 			longpin_runs_advance(&range->runs, &cursor, pages);
@@ -737,7 +749,7 @@ static unsigned int collect_extents(struct pinned_range *range, struct longpin_r
 
 	lockdep_assert_held(&range->lock);
 
-	for (looks = 0; n < room && looks < LOOKS && *offset < range->length; looks++) {
+	for (looks = 0; n < room && looks < LONGPIN_LOOK_RUNS && *offset < range->length; looks++) {
 		pages = longpin_runs_here(&range->runs, cursor, &pfn);
 		end = pinned_range_offset(range, cursor->at + pages);
 		if (pfn != LONGPIN_GAP) {
@@ -867,12 +879,9 @@ static bool stop_filling(struct pinned_range *range, bool force)
 	spin_lock(&range->lock);
 	stop = force || !range->lost;
 	if (stop) {
-		range->filling = false;
-		range->filled = (struct longpin_part){};
-		if (range->runs.hidden_pages)
-			range->kinds |= range->filled_kinds;
-		longpin_runs_show(&range->runs);
-		pinned_range_changed(range);
+		if (!range->runs.hidden_pages) /* what was filled in was given back again */
+			range->filled_kinds = 0;
+		pinned_range_filled(range);
 	}
 	spin_unlock(&range->lock);
 	return stop;
@@ -979,20 +988,10 @@ int pinned_range_repin(struct pinned_range *range, struct longpin_repin *repin,
 	if (!err && repin->out_repinned)
 		longpin_note_repinned(range);
 	mutex_unlock(&range->lease->filling);
-	/* If that was seen meanwhile, nobody could do anything about it. */
+	/* The work that would stop listening may have found the mutex held. */
 	if (pinned_range_is_empty(range))
 		longpin_lease_emptied(range->lease);
 	return err;
-}
-
-static bool is_released(struct pinned_range *range)
-{
-	bool released;
-
-	spin_lock(&range->lock);
-	released = range->released;
-	spin_unlock(&range->lock);
-	return released;
 }
 
 /**
@@ -1016,5 +1015,5 @@ int pinned_range_let_go(struct pinned_range *range, struct longpin_let_go *let_g
 		return -EOPNOTSUPP;
 	pinned_range_revoke(range, &what);
 	let_go->out_pages = what.pages;
-	return !what.pages && is_released(range) ? -ENOENT : 0;
+	return !what.pages && READ_ONCE(range->released) ? -ENOENT : 0;
 }

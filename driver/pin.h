@@ -108,7 +108,9 @@ typedef int (*longpin_answer_fn)(const void *call);
  *
  * All above @lock never change once the pin is published.
  *
- * Lock order: struct longpin_lease.filling, the mmap lock, the table's lock, @lock.
+ * Lock order, over all files: struct longpin_lease.filling; the mmap lock and file systems' locks,
+ * a file system's freeze protection among them; the table's lock; @lock; and under it, each a leaf,
+ * those of the event queue, of struct longpin_audience and of dax_devices.c.
  */
 struct pinned_range {
 	struct kref ref;
@@ -155,6 +157,7 @@ void pinned_range_end(struct pinned_range *range, u32 cause);
 void pinned_range_close(struct pinned_range *range);
 
 void pinned_range_changed(struct pinned_range *range);
+void pinned_range_filled(struct pinned_range *range);
 void pinned_range_footprint(struct pinned_range *range, struct longpin_footprint *footprint,
 			    u32 *kinds);
 bool pinned_range_has_room(struct pinned_range *range);

@@ -14,7 +14,7 @@ struct pinned_range;
 /**
  * struct longpin_pin_table - the pins of a context, by handle
  * @pages: pages that the pins hold which others were told of
- * @lock: protects the members below. No other lock is taken under it, no user memory is
+ * @lock: protects the members below. No lock but a pin's is taken under it, no user memory is
  *	touched, and no pages are taken or released
  * @ranges: struct pinned_range by handle; NULL for a handle that is reserved
  * @count: handles in use, reserved ones included

@@ -24,9 +24,6 @@
 /* Pages released between two chances for others to run. */
 #define RELEASE_CHUNK 512UL
 
-/* Runs that are looked at under the pin's lock at a time. */
-#define LOOK_RUNS 512U
-
 static size_t block_bytes(unsigned int room)
 {
 	return sizeof(struct longpin_run_block) + room * sizeof(struct longpin_run);
@@ -820,7 +817,7 @@ bool longpin_runs_revoke(struct longpin_runs *runs, unsigned long end,
 
 	seek(runs, cursor);
 	while (cursor->block && cursor->at < end) {
-		if (revoked->nr == LONGPIN_DETACHED_RUNS || ++looks > LOOK_RUNS)
+		if (revoked->nr == LONGPIN_DETACHED_RUNS || ++looks > LONGPIN_LOOK_RUNS)
 			return true;
 		n = find_revocable(runs, cursor, end, mode);
 		if (revoked->limit && n > revoked->limit)
@@ -894,7 +891,7 @@ bool longpin_runs_unmark(struct longpin_runs *runs, struct longpin_run_cursor *c
 
 	seek(runs, cursor);
 	while (cursor->block && cursor->at < end) {
-		if (++looks > LOOK_RUNS)
+		if (++looks > LONGPIN_LOOK_RUNS)
 			return true;
 		cursor->at -= cursor->page;
 		cursor->page = 0;
@@ -982,7 +979,7 @@ bool longpin_runs_find_gap(const struct longpin_runs *runs, struct longpin_run_c
 			*pages = min(run_at(cursor)->pages - cursor->page, end - cursor->at);
 			return false;
 		}
-		if (++looks > LOOK_RUNS)
+		if (++looks > LONGPIN_LOOK_RUNS)
 			return true;
 		step(runs, cursor);
 	}

@@ -132,6 +132,9 @@ struct longpin_run_cursor {
 	u64 revision;
 };
 
+/* Runs that are looked at while the pin's lock is held. */
+#define LONGPIN_LOOK_RUNS 512U
+
 /* Runs that are taken out of a list at a time. */
 #define LONGPIN_DETACHED_RUNS 16
 

@@ -545,18 +545,6 @@ out_unlock:
 	return got;
 }
 
-/* All of the part is filled. What is hidden is shown by the caller. */
-static void finish(struct pinned_range *range)
-{
-	lockdep_assert_held(&range->lock);
-
-	if (range->runs.hiding)
-		return;
-	range->filling = false;
-	range->kinds |= range->filled_kinds;
-	pinned_range_changed(range);
-}
-
 /* Go to the next gap. Returns pages in it, or 0 when there is none any more. */
 static unsigned long next_gap(struct taking *taking)
 {
@@ -574,8 +562,8 @@ static unsigned long next_gap(struct taking *taking)
 			taking->segment.end = 0;
 			taking->walks++;
 			more = taking->walks < RACES_MAX;
-		} else if (!more && !pages) {
-			finish(range);
+		} else if (!more && !pages && !range->runs.hiding) {
+			pinned_range_filled(range); /* what is hidden is shown by the caller */
 		}
 		spin_unlock(&range->lock);
 		if (more)
