@@ -2,6 +2,7 @@
 // Memory with a protection key, by which a thread may be kept from touching it: it is pinned for
 // reading where this thread's loads work, and for writing where its stores do.
 #include "support/child.hpp"
+#include "support/held.hpp"
 #include "support/mapping.hpp"
 
 #include <catch2/catch.hpp>
@@ -111,15 +112,6 @@ const kind kinds[] = {
      [] { return mapping(2 * MiB, both, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB); }},
 };
 
-/// What the process writes later, the key allowing it, is seen through the pin.
-void check_coherent(const raw_device& device, std::uint32_t handle, const mapping& memory) {
-    memory.protect(both); // keeps the key
-    std::memset(memory.data(), 0x61, length);
-    std::byte copy[length];
-    REQUIRE(device.read(handle, 0, copy, length) == 0);
-    CHECK(std::memcmp(copy, memory.data(), length) == 0);
-}
-
 } // namespace
 
 TEST_CASE("protection keys: what this thread can load and store is what it can pin") {
@@ -158,7 +150,8 @@ TEST_CASE("protection keys: what this thread can load and store is what it can p
         } else if (may) {
             CHECK(err == 0);
             if (err == 0) {
-                check_coherent(device, pin.out_handle, memory);
+                memory.protect(both); // keeps the key
+                check_coherent(device, pin.out_handle, memory, length);
             }
         } else {
             CHECK(err == EFAULT);

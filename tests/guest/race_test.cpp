@@ -97,43 +97,41 @@ tally race(const raw_device& device, int descriptor, const Check& check,
     return result;
 }
 
+constexpr char mark = 'm';
+
+/// A race in which marks are written through each pin that succeeds.
+void race_with_writes(const raw_device& device, const file& mapped) {
+    const std::vector<char> marks(length, mark);
+    int written = 0;
+    const tally result = race(device, mapped.get(), [&](const longpin_pin& answer) {
+        written += static_cast<int>(device.write(answer.out_handle, 0, marks.data(), length) == 0);
+    });
+    CHECK(written == result.pinned);
+    CHECK(result.pinned > 0);
+    CHECK(result.refused > 0);
+    CHECK(result.unexpected == 0);
+    CHECK(vm_pin() == 0);
+}
+
 } // namespace
 
 TEST_CASE("race: a file mapped in the middle of a pin is never written through the pin") {
     const raw_device device;
     const file data = temporary_file(backing("ext4"), length);
     const long held_before = pinned_pages();
-    std::vector<char> marks(length, 'm');
     std::vector<char> content(length);
-    int written = 0;
-    const tally result = race(device, data.get(), [&](const longpin_pin& answer) {
-        written += static_cast<int>(device.write(answer.out_handle, 0, marks.data(), length) == 0);
-    });
+    race_with_writes(device, data);
     REQUIRE(::pread(data.get(), content.data(), length, 0) == static_cast<ssize_t>(length));
-    CHECK(std::memchr(content.data(), 'm', length) == nullptr);
-    CHECK(written == result.pinned);
-    CHECK(result.pinned > 0);
-    CHECK(result.refused > 0);
-    CHECK(result.unexpected == 0);
-    CHECK(vm_pin() == 0);
+    CHECK(std::memchr(content.data(), mark, length) == nullptr);
     CHECK(pinned_pages() == held_before);
 }
 
 TEST_CASE("race: a driver's pages are never pinned for writing, though they come in the middle") {
     const raw_device device;
     const file array = mappable_array(length);
-    std::vector<char> marks(length, 'm');
-    int written = 0;
-    const tally result = race(device, array.get(), [&](const longpin_pin& answer) {
-        written += static_cast<int>(device.write(answer.out_handle, 0, marks.data(), length) == 0);
-    });
+    race_with_writes(device, array);
     const mapping content(length, PROT_READ, MAP_SHARED, array.get());
-    CHECK(std::memchr(content.data(), 'm', length) == nullptr);
-    CHECK(written == result.pinned);
-    CHECK(result.pinned > 0);
-    CHECK(result.refused > 0);
-    CHECK(result.unexpected == 0);
-    CHECK(vm_pin() == 0);
+    CHECK(std::memchr(content.data(), mark, length) == nullptr);
 }
 
 TEST_CASE("race: fs-DAX mapped in the middle of a pin is never pinned") {

@@ -9,12 +9,10 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <cstring>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
-#include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
 
@@ -97,13 +95,7 @@ TEST_CASE("shared blocks: a lease is made while another thread empties the page 
     const mapping result = mapping::shared_anonymous(sizeof(int));
     child pinner([&] { *result.as<int>() = pin_while_zapped(data, time); });
     // A call that never returns keeps the mmap lock: only a fatal signal ends it.
-    bool ended = false;
-    eventually([&] {
-        siginfo_t info{};
-        ended = ::waitid(P_PID, id_t(pinner.pid()), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-                info.si_pid == pinner.pid();
-        return ended;
-    });
+    const bool ended = pinner.ends();
     CHECK(ended);
     if (!ended) {
         pinner.kill();

@@ -7,7 +7,6 @@
 
 #include <csignal>
 #include <sys/time.h>
-#include <sys/wait.h>
 
 using namespace guest;
 
@@ -28,11 +27,7 @@ TEST_CASE("signals: a process with many mappings and a fast timer gets its first
         *memory.data() = std::byte{1};
         device.must_pin(memory.data(), page, leased);
     });
-    bool ended = eventually([&] {
-        siginfo_t info{};
-        return ::waitid(P_PID, id_t(leaser.pid()), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-               info.si_pid == leaser.pid();
-    });
+    const bool ended = leaser.ends();
     CHECK(ended);
     if (ended) {
         CHECK(leaser.wait());

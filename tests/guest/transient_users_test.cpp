@@ -8,7 +8,6 @@
 
 #include <catch2/catch.hpp>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
@@ -183,11 +182,6 @@ std::uint32_t try_to_pin(const raw_device& device, const mapping& memory, std::u
     return 0;
 }
 
-bool has(const char* name) {
-    return std::ranges::any_of(memory_backings(),
-                               [&](const memory_backing& row) { return row.name == name; });
-}
-
 } // namespace
 
 TEST_CASE("transient users: they work on pinned, leased and refused memory as on any other",
@@ -195,10 +189,6 @@ TEST_CASE("transient users: they work on pinned, leased and refused memory as on
     const char* const name = GENERATE(from_range(std::begin(kinds), std::end(kinds)));
     const std::uint32_t flags = GENERATE(0U, leased);
     CAPTURE(name, flags);
-    if (!has(name)) { // see memory_backings()
-        SUCCEED();
-        return;
-    }
     const memory_backing& row = memory_backing_named(name);
     const std::vector<int> wanted = let_use(row.map(), [] {});
 
@@ -226,10 +216,6 @@ TEST_CASE("transient users: pages that are in a pipe are pinned and given back",
     const char* const name = GENERATE(from_range(std::begin(kinds), std::end(kinds)));
     const std::uint32_t flags = GENERATE(0U, leased);
     CAPTURE(name, flags);
-    if (!has(name)) {
-        SUCCEED();
-        return;
-    }
     const mapping memory = memory_backing_named(name).map();
     memory.fill();
     const wide_pipe pipe;

@@ -2,7 +2,9 @@
 // Memory whose pages another thread brings in (userfaultfd), as the target of a live migration has:
 // a pin asks that thread for them, as a load or a store would, and for no more.
 #include "support/child.hpp"
+#include "support/held.hpp"
 #include "support/mapping.hpp"
+#include "support/repeated.hpp"
 #include "support/userfaultfd.hpp"
 
 #include <catch2/catch.hpp>
@@ -12,6 +14,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <optional>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <thread>
@@ -33,15 +36,7 @@ public:
     handler(const mapping& memory, std::uint64_t mode, bring what = bring::page)
         : events_(open_userfaultfd()), what_(what) {
         watch(events_, memory, mode);
-        thread_ = std::thread([this] { serve(); });
-    }
-    handler(const handler&) = delete;
-    handler& operator=(const handler&) = delete;
-    handler(handler&&) = delete;
-    handler& operator=(handler&&) = delete;
-    ~handler() {
-        done_ = true;
-        thread_.join();
+        serving_.emplace([this] { serve(); });
     }
 
     void protect(const mapping& memory) const {
@@ -56,14 +51,12 @@ public:
 
 private:
     void serve() {
-        while (!done_) {
-            pollfd ready{events_.get(), POLLIN, 0};
-            ::poll(&ready, 1, 20);
-            uffd_msg message{};
-            if (::read(events_.get(), &message, sizeof(message)) == sizeof(message)) {
-                const auto& fault = message.arg.pagefault; // NOLINT(*-union-access)
-                answer(fault.address & ~std::uint64_t{page - 1}, fault.flags);
-            }
+        pollfd ready{events_.get(), POLLIN, 0};
+        ::poll(&ready, 1, 20);
+        uffd_msg message{};
+        if (::read(events_.get(), &message, sizeof(message)) == sizeof(message)) {
+            const auto& fault = message.arg.pagefault; // NOLINT(*-union-access)
+            answer(fault.address & ~std::uint64_t{page - 1}, fault.flags);
         }
     }
 
@@ -93,20 +86,11 @@ private:
 
     file events_;
     bring what_;
-    std::atomic<bool> done_ = false;
-    std::thread thread_;
+    std::optional<repeated> serving_; // the last: it uses the others
 };
 
 mapping missing(int protection = PROT_READ | PROT_WRITE) {
     return {length, protection, MAP_PRIVATE | MAP_ANONYMOUS};
-}
-
-/// What the process writes is seen through the pin.
-void check_coherent(const raw_device& device, std::uint32_t handle, const mapping& memory) {
-    std::memset(memory.data(), 0x61, length);
-    std::byte copy[length];
-    REQUIRE(device.read(handle, 0, copy, length) == 0);
-    CHECK(std::memcmp(copy, memory.data(), length) == 0);
 }
 
 } // namespace
@@ -126,7 +110,7 @@ TEST_CASE("userfaultfd: pages that are missing are asked for as by loads or stor
     std::byte copy[length];
     REQUIRE(device.read(pin.out_handle, 0, copy, length) == 0);
     CHECK(copy[5 * page] == (what == bring::page ? brought : std::byte{0}));
-    check_coherent(device, pin.out_handle, memory);
+    check_coherent(device, pin.out_handle, memory, length);
     CHECK(faults.read + faults.written == pages);
 }
 
@@ -139,7 +123,7 @@ TEST_CASE("userfaultfd: read-only memory whose pages are missing is pinned for r
     CHECK(faults.read == pages);
     CHECK(faults.written == 0);
     memory.protect(PROT_READ | PROT_WRITE);
-    check_coherent(device, handle, memory);
+    check_coherent(device, handle, memory, length);
 }
 
 TEST_CASE("userfaultfd: a write is asked for only where the holder may write") {
@@ -154,8 +138,8 @@ TEST_CASE("userfaultfd: a write is asked for only where the holder may write") {
     CHECK(faults.unprotected == 0);
     const std::uint32_t writing = device.must_pin(memory.data(), length, lease | LONGPIN_PIN_WRITE);
     CHECK(faults.unprotected == pages);
-    check_coherent(device, reading, memory);
-    check_coherent(device, writing, memory);
+    check_coherent(device, reading, memory, length);
+    check_coherent(device, writing, memory, length);
 }
 
 TEST_CASE("userfaultfd: protected memory that a child shares is pinned for reading") {
@@ -173,7 +157,7 @@ TEST_CASE("userfaultfd: protected memory that a child shares is pinned for readi
     faults.protect(memory);
     const std::uint32_t handle = device.must_pin(memory.data(), length);
     CHECK(faults.unprotected == 0);
-    check_coherent(device, handle, memory);
+    check_coherent(device, handle, memory, length);
     over.open();
     CHECK(sharing.wait());
 }

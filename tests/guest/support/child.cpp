@@ -44,6 +44,14 @@ bool child::wait() {
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+bool child::ends() const {
+    return eventually([this] {
+        siginfo_t info{};
+        return ::waitid(P_PID, id_t(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+               info.si_pid == pid_;
+    });
+}
+
 void child::kill() {
     ::kill(pid_, SIGKILL);
     wait();

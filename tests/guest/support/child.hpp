@@ -32,6 +32,9 @@ public:
     /// Waits for the end. True if the function returned.
     bool wait();
 
+    /// Whether it ends, for 20 s at most. wait() tells how.
+    [[nodiscard]] bool ends() const;
+
     /// SIGKILL, and waits.
     void kill();
 

@@ -10,6 +10,14 @@
 
 namespace guest {
 
+void check_coherent(const raw_device& device, std::uint32_t handle, const mapping& memory,
+                    std::size_t length) {
+    std::memset(memory.data(), 0x61, length);
+    std::vector<std::byte> copy(length);
+    REQUIRE(device.read(handle, 0, copy.data(), length) == 0);
+    CHECK(std::memcmp(copy.data(), memory.data(), length) == 0);
+}
+
 held::held(const mapping& memory, std::uint32_t flags)
     : handle_(device_.must_pin(memory.data(), memory.length(), flags)), flags_(flags) {}
 

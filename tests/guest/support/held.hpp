@@ -8,6 +8,11 @@
 
 namespace guest {
 
+/// What is stored in the first \p length bytes of memory is seen through a pin that starts there.
+/// Overwrites them.
+void check_coherent(const raw_device& device, std::uint32_t handle, const mapping& memory,
+                    std::size_t length);
+
 /// A pin of a mapping, page-aligned, and all that has to be so afterwards.
 class held {
 public:

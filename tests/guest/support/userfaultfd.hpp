@@ -8,7 +8,7 @@
 
 namespace guest {
 
-/// Whoever holds it, reads the faults and answers them.
+/// The holder reads the faults and answers them.
 file open_userfaultfd();
 
 /// Sends it the faults of that memory; \p mode is UFFDIO_REGISTER_MODE_*.
