@@ -4,7 +4,7 @@
  *
  * A lease has to know the file system of a page, which COPY asks before it writes; and has to
  * notice that a device goes. It holds a reference on the device's pagemap, or the page structures
- * would go under it. Whoever unbinds the device waits for that reference, uninterruptibly; and
+ * would go under it. A task that unbinds the device waits for that reference, uninterruptibly; and
  * unlike device-DAX, a mounted file system is not unmapped before, so that no notifier reports it.
  * Nor does anybody else: a bus notifier comes for the device that is unbound, which says nothing of
  * the file systems that lie on it by way of partitions, a mapper or a real-time device. What is
