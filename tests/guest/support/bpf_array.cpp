@@ -19,6 +19,7 @@ long bpf(int command, bpf_attr& arguments) {
 
 } // namespace
 
+// NOLINTBEGIN(cppcoreguidelines-pro-type-union-access): as the interface is
 file mappable_array(std::size_t length) {
     bpf_attr wanted{};
     wanted.map_type = BPF_MAP_TYPE_ARRAY;
@@ -36,5 +37,7 @@ int freeze(const file& array) {
     wanted.map_fd = static_cast<std::uint32_t>(array.get());
     return bpf(BPF_MAP_FREEZE, wanted) == 0 ? 0 : errno;
 }
+
+// NOLINTEND(cppcoreguidelines-pro-type-union-access)
 
 } // namespace guest
