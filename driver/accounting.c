@@ -7,10 +7,15 @@
  *
  *   user->locked_vm     pages of the user, under RLIMIT_MEMLOCK of the caller; shared
  *                       with io_uring, perf, AF_XDP and others
- *   longpin_user.pages  pages of the user pinned by longpin, under the module parameter
+ *   longpin_user.pages  pages that the user's pins keep, under the module parameter
  *                       max_user_pages
- *   all_pages           pages of every user, under the module parameter max_pages
+ *   all_pages           the same of every user, under the module parameter max_pages
  *   mm->pinned_vm       pages of the process, shown as VmPin, without a limit
+ *
+ * One page of a huge page keeps all of it. RLIMIT_MEMLOCK doesn't see that, as it doesn't for most
+ * drivers that pin: programs have small buffers in many huge pages without knowing it. The
+ * administrator's limits do: once it is known what was taken, they count the rest of the huge page
+ * too, once for each user.
  *
  * A count with a limit is raised by compare-and-exchange, so that callers that race for the
  * last pages never pass it. The user's own come first: a request beyond them must not
@@ -20,7 +25,9 @@
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/hashtable.h>
+#include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/rbtree.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/user.h>
 #include <linux/slab.h>
@@ -34,11 +41,13 @@
 
 static unsigned long max_pages;
 module_param(max_pages, ulong, 0644);
-MODULE_PARM_DESC(max_pages, "Pages that all users together may pin; 0 for no limit (default 0)");
+MODULE_PARM_DESC(max_pages,
+		 "Pages that the pins of all users may keep, huge pages whole; 0 for no limit (default 0)");
 
 static unsigned long max_user_pages;
 module_param(max_user_pages, ulong, 0644);
-MODULE_PARM_DESC(max_user_pages, "Pages that one user may pin; 0 for no limit (default 0)");
+MODULE_PARM_DESC(max_user_pages,
+		 "Pages that the pins of one user may keep, huge pages whole; 0 for no limit (default 0)");
 
 static atomic_long_t all_pages = ATOMIC_LONG_INIT(0);
 
@@ -47,14 +56,30 @@ static atomic_long_t all_pages = ATOMIC_LONG_INIT(0);
  * @node: in users, by the address of the kernel's object
  * @cred: credentials with a reference, which hold that object, @cred->user: not every kernel lets
  *	modules call free_uid()
- * @pages: pages pinned
+ * @pages: pages that are pinned, and the rest of huge pages that are so in part
+ * @huge_lock: protects @huge; a leaf
+ * @huge: struct huge_part
  * @charges: charges and requests that use this struct; protected by users_lock
  */
 struct longpin_user {
 	struct hlist_node node;
 	const struct cred *cred;
 	atomic_long_t pages;
+	spinlock_t huge_lock;
+	struct rb_root huge;
 	unsigned long charges;
+};
+
+/**
+ * struct huge_part - a huge page of which a user has pinned a part
+ * @node: in struct longpin_user.huge, by @head
+ * @head: its first page
+ * @pinned: pages of it that are charged for; a page that is pinned twice is two
+ */
+struct huge_part {
+	struct rb_node node;
+	unsigned long head;
+	unsigned long pinned;
 };
 
 static DEFINE_HASHTABLE(users, 6);
@@ -99,6 +124,8 @@ static struct longpin_user *get_user_entry(void)
 		user = fresh;
 		fresh = NULL;
 		user->cred = get_current_cred();
+		spin_lock_init(&user->huge_lock);
+		user->huge = RB_ROOT;
 		hash_add(users, &user->node, (unsigned long)user->cred->user);
 	}
 	user->charges++;
@@ -119,6 +146,7 @@ static void put_user_entry(struct longpin_user *user)
 	spin_unlock(&users_lock);
 
 	if (last) {
+		WARN_ON_ONCE(!RB_EMPTY_ROOT(&user->huge));
 		put_cred(user->cred);
 		kfree(user);
 	}
@@ -164,7 +192,29 @@ static int refuse_limit(struct longpin_refusal *why, u32 reason, unsigned long l
 	return -ENOMEM;
 }
 
-/* Raise the counts by @pages, if their limits allow. */
+/* Raise the counts under the administrator's limits by @pages, if they allow. */
+static int raise_kept(struct longpin_user *user, unsigned long pages, struct longpin_refusal *why)
+{
+	unsigned long limit, used;
+
+	limit = page_limit(&max_user_pages);
+	if (!raise_within(&user->pages, pages, limit, &used))
+		return refuse_limit(why, LONGPIN_REASON_MAX_USER_PAGES, limit, used, pages);
+	limit = page_limit(&max_pages);
+	if (!raise_within(&all_pages, pages, limit, &used)) {
+		atomic_long_sub(pages, &user->pages);
+		return refuse_limit(why, LONGPIN_REASON_MAX_PAGES, limit, used, pages);
+	}
+	return 0;
+}
+
+static void lower_kept(struct longpin_user *user, unsigned long pages)
+{
+	atomic_long_sub(pages, &all_pages);
+	atomic_long_sub(pages, &user->pages);
+}
+
+/* Raise all counts by @pages, if their limits allow. */
 static int raise_counts(const struct longpin_charge *charge, unsigned long pages,
 			struct longpin_refusal *why)
 {
@@ -175,29 +225,18 @@ static int raise_counts(const struct longpin_charge *charge, unsigned long pages
 	limit = memlock_limit();
 	if (!raise_within(&user->cred->user->locked_vm, pages, limit, &used))
 		return refuse_limit(why, LONGPIN_REASON_MEMLOCK, limit, used, pages);
-	limit = page_limit(&max_user_pages);
-	if (!raise_within(&user->pages, pages, limit, &used)) {
-		err = refuse_limit(why, LONGPIN_REASON_MAX_USER_PAGES, limit, used, pages);
-		goto out_lower_memlock;
-	}
-	limit = page_limit(&max_pages);
-	if (!raise_within(&all_pages, pages, limit, &used)) {
-		err = refuse_limit(why, LONGPIN_REASON_MAX_PAGES, limit, used, pages);
-		goto out_lower_user;
+	err = raise_kept(user, pages, why);
+	if (err) {
+		atomic_long_sub(pages, &user->cred->user->locked_vm);
+		return err;
 	}
 	longpin_mm_pinned_add(charge->mm, pages);
 	return 0;
-
-out_lower_user:
-	atomic_long_sub(pages, &user->pages);
-out_lower_memlock:
-	atomic_long_sub(pages, &user->cred->user->locked_vm);
-	return err;
 }
 
 /**
  * longpin_charge - charge the current user and process for @pages
- * @charge: filled on success; undone by longpin_uncharge()
+ * @charge: filled on success; undone by longpin_uncharge_to() and longpin_charge_forget()
  * @pages: how many; not more than an address space has
  * @why: filled on refusal
  *
@@ -247,7 +286,7 @@ int longpin_charge_more(struct longpin_charge *charge, unsigned long pages,
  * @charge: what to undo
  * @pages: how many stay charged
  *
- * Any task may call this. Where there are leases it doesn't sleep.
+ * Any task may call this, the pinner may be gone. Doesn't sleep.
  */
 void longpin_uncharge_to(struct longpin_charge *charge, unsigned long pages)
 {
@@ -256,26 +295,221 @@ void longpin_uncharge_to(struct longpin_charge *charge, unsigned long pages)
 	if (!excess || WARN_ON_ONCE(pages > charge->pages))
 		return;
 	longpin_mm_pinned_add(charge->mm, -(long)excess);
-	atomic_long_sub(excess, &all_pages);
-	atomic_long_sub(excess, &charge->user->pages);
+	lower_kept(charge->user, excess);
 	atomic_long_sub(excess, &charge->user->cred->user->locked_vm);
 	charge->pages = pages;
 }
 
 /**
- * longpin_uncharge - undo longpin_charge()
- * @charge: what to undo; nothing if it was never charged
- *
- * Any task may call this, the pinner may be gone. May sleep.
+ * longpin_charge_forget - drop the references of a charge
+ * @charge: covers nothing any more; or was never charged
  */
-void longpin_uncharge(struct longpin_charge *charge)
+void longpin_charge_forget(struct longpin_charge *charge)
 {
 	if (!charge->user)
 		return;
-	longpin_uncharge_to(charge, 0);
+	WARN_ON_ONCE(charge->pages);
 	mmdrop(charge->mm);
 	put_user_entry(charge->user);
 	charge->user = NULL;
+}
+
+/**
+ * struct huge_piece - pages of one huge page, not all of it as one unit
+ * @head: the first page of the huge page
+ * @size: pages in the huge page
+ * @pages: how many of them these are
+ */
+struct huge_piece {
+	unsigned long head;
+	unsigned long size;
+	unsigned long pages;
+};
+
+/*
+ * The next one in contiguous pages, which are held in units of 2^@order; @pfn is moved behind it.
+ * False at the end. A huge page that is there whole, and in a unit, stays so until all of it goes:
+ * it keeps no more than what it is charged for.
+ */
+static bool next_piece(unsigned long *pfn, unsigned long end, unsigned int order,
+		       struct huge_piece *piece)
+{
+	unsigned int size_order;
+	struct page *page;
+
+	while (*pfn < end) {
+		page = pfn_to_page(*pfn);
+		if (!PageCompound(page)) {
+			++*pfn;
+			continue;
+		}
+		size_order = longpin_page_order(page);
+		piece->size = 1UL << size_order;
+		piece->head = page_to_pfn(compound_head(page));
+		piece->pages = min(piece->head + piece->size, end) - *pfn;
+		*pfn += piece->pages;
+		if (piece->pages < piece->size || order < size_order)
+			return true;
+	}
+	return false;
+}
+
+/* The entry of a huge page, or NULL. *@parent and *@link are where one would go. */
+static struct huge_part *find_part(struct longpin_user *user, unsigned long head,
+				   struct rb_node **parent, struct rb_node ***link)
+{
+	struct rb_node **at = &user->huge.rb_node;
+	struct huge_part *part;
+
+	lockdep_assert_held(&user->huge_lock);
+
+	*parent = NULL;
+	while (*at) {
+		part = rb_entry(*at, struct huge_part, node);
+		if (head == part->head)
+			return part;
+		*parent = *at;
+		at = head < part->head ? &(*at)->rb_left : &(*at)->rb_right;
+	}
+	*link = at;
+	return NULL;
+}
+
+/* Pages of a huge page that nobody is charged for, if so many are charged for. */
+static unsigned long rest_of(unsigned long size, unsigned long pinned)
+{
+	return pinned && pinned < size ? size - pinned : 0;
+}
+
+/* Count a piece, if the limits allow for the rest. *@fresh is used if there is no entry. */
+static int pin_piece(struct longpin_user *user, const struct huge_piece *piece,
+		     struct huge_part **fresh, struct longpin_refusal *why)
+{
+	unsigned long old = 0, rest, old_rest;
+	struct rb_node *parent, **link;
+	struct huge_part *part;
+	int err;
+
+	part = find_part(user, piece->head, &parent, &link);
+	if (!part && !*fresh)
+		return -EAGAIN;
+	if (part)
+		old = part->pinned;
+	rest = rest_of(piece->size, old + piece->pages);
+	old_rest = rest_of(piece->size, old);
+	if (rest > old_rest) {
+		err = raise_kept(user, rest - old_rest, why);
+		if (err)
+			return err;
+	} else {
+		lower_kept(user, old_rest - rest);
+	}
+	if (!part) {
+		part = *fresh;
+		*fresh = NULL;
+		part->head = piece->head;
+		rb_link_node(&part->node, parent, link);
+		rb_insert_color(&part->node, &user->huge);
+	}
+	part->pinned = old + piece->pages;
+	return 0;
+}
+
+static int charge_piece(struct longpin_user *user, const struct huge_piece *piece,
+			struct longpin_refusal *why)
+{
+	struct huge_part *fresh = NULL;
+	int err;
+
+	do {
+		spin_lock(&user->huge_lock);
+		err = pin_piece(user, piece, &fresh, why);
+		spin_unlock(&user->huge_lock);
+		if (err == -EAGAIN) {
+			fresh = kmalloc(sizeof(*fresh), GFP_KERNEL_ACCOUNT);
+			if (!fresh)
+				return -ENOMEM;
+		}
+	} while (err == -EAGAIN);
+	kfree(fresh);
+	return err;
+}
+
+static void uncharge_piece(struct longpin_user *user, const struct huge_piece *piece)
+{
+	unsigned long old, rest, old_rest;
+	struct rb_node *parent, **link;
+	struct huge_part *part;
+
+	spin_lock(&user->huge_lock);
+	part = find_part(user, piece->head, &parent, &link);
+	if (WARN_ON_ONCE(!part || part->pinned < piece->pages)) {
+		spin_unlock(&user->huge_lock);
+		return;
+	}
+	old = part->pinned;
+	part->pinned -= piece->pages;
+	rest = rest_of(piece->size, part->pinned);
+	old_rest = rest_of(piece->size, old);
+	if (part->pinned)
+		part = NULL;
+	else
+		rb_erase(&part->node, &user->huge);
+	/* What isn't held any more is charged a moment longer: a limit may refuse, never be passed. */
+	if (rest > old_rest) {
+		atomic_long_add(rest - old_rest, &user->pages);
+		atomic_long_add(rest - old_rest, &all_pages);
+	} else {
+		lower_kept(user, old_rest - rest);
+	}
+	spin_unlock(&user->huge_lock);
+	kfree(part);
+}
+
+/**
+ * longpin_charge_huge - charge for the rest of huge pages of which some pages are pinned
+ * @charge: what these pages are charged to
+ * @pfn: first of contiguous pages; each unit of them has a reference
+ * @pages: how many
+ * @order: they are held, and given back, in units of 2^order pages
+ * @why: filled on refusal
+ *
+ * Only the administrator's limits count the rest. May sleep.
+ *
+ * Return: 0, or -ENOMEM when a limit is met. Nothing is charged then.
+ */
+int longpin_charge_huge(struct longpin_charge *charge, unsigned long pfn, unsigned long pages,
+			unsigned int order, struct longpin_refusal *why)
+{
+	unsigned long at = pfn, end = pfn + pages;
+	struct huge_piece piece;
+	int err;
+
+	while (next_piece(&at, end, order, &piece)) {
+		err = charge_piece(charge->user, &piece, why);
+		if (err) {
+			longpin_uncharge_huge(charge, pfn, at - piece.pages - pfn, order);
+			return err;
+		}
+	}
+	return 0;
+}
+
+/**
+ * longpin_uncharge_huge - undo longpin_charge_huge()
+ * @charge: as it was given
+ * @pfn: first of the pages, or of some of them: units
+ * @pages: how many; they still have their references
+ * @order: as it was given
+ */
+void longpin_uncharge_huge(struct longpin_charge *charge, unsigned long pfn, unsigned long pages,
+			   unsigned int order)
+{
+	unsigned long end = pfn + pages;
+	struct huge_piece piece;
+
+	while (next_piece(&pfn, end, order, &piece))
+		uncharge_piece(charge->user, &piece);
 }
 
 /**

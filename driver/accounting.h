@@ -11,7 +11,8 @@ struct mm_struct;
 
 /**
  * struct longpin_charge - who pays for the pages of a pin
- * @user: the user who pays; a reference is held; NULL when nothing was ever charged
+ * @user: the user who pays; a reference is held until longpin_charge_forget(); NULL when nothing was
+ *	ever charged
  * @mm: whose pinned_vm (VmPin) counts them; a reference on the struct is held,
  *	not on the address space, which may be gone when the charge is undone
  * @pages: how many
@@ -28,7 +29,11 @@ int longpin_charge(struct longpin_charge *charge, unsigned long pages, struct lo
 int longpin_charge_more(struct longpin_charge *charge, unsigned long pages,
 			struct longpin_refusal *why);
 void longpin_uncharge_to(struct longpin_charge *charge, unsigned long pages);
-void longpin_uncharge(struct longpin_charge *charge);
+int longpin_charge_huge(struct longpin_charge *charge, unsigned long pfn, unsigned long pages,
+			unsigned int order, struct longpin_refusal *why);
+void longpin_uncharge_huge(struct longpin_charge *charge, unsigned long pfn, unsigned long pages,
+			   unsigned int order);
+void longpin_charge_forget(struct longpin_charge *charge);
 void longpin_accounting_info(struct longpin_info *info);
 
 #endif /* LONGPIN_ACCOUNTING_H */

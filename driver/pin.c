@@ -186,6 +186,7 @@ static void pinned_range_free(struct kref *ref)
 	WARN_ON_ONCE(!range->released);
 	longpin_runs_destroy(&range->runs);
 	longpin_lease_free(range->lease);
+	longpin_charge_forget(&range->charge);
 	longpin_process_forget(&range->maker);
 	longpin_context_put(range->context);
 	kfree(range->file);
@@ -281,9 +282,9 @@ void pinned_range_release(struct pinned_range *range)
 		pinned_range_revoke(range, &all);
 		longpin_lease_end(range->lease);
 	} else {
-		longpin_runs_release(&range->runs, may_be_dirty(range));
+		longpin_runs_release(&range->runs, &range->charge, may_be_dirty(range));
 	}
-	longpin_uncharge(&range->charge);
+	longpin_uncharge_to(&range->charge, 0);
 }
 
 /**
@@ -494,7 +495,8 @@ bool pinned_range_revoke(struct pinned_range *range, struct longpin_revoke *what
 			note_detached(range, &revoked, cause);
 		spin_unlock(&range->lock);
 
-		references += longpin_give_back_revoked(&revoked, dirty, what->may_sleep);
+		references += longpin_give_back_revoked(&revoked, &range->charge, dirty,
+							what->may_sleep);
 		if (revoked.nr)
 			note_given_back(range, revoked.pages + revoked.hidden);
 		if (what->may_sleep)

@@ -14,6 +14,7 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 
+#include "accounting.h"
 #include "kernel_compat.h"
 #include "runs.h"
 
@@ -540,8 +541,12 @@ enum dirty_mode {
 	MARK_DIRTY_LOCKED,
 };
 
-/* Drop the references that hold a run, or held it until it was handed over. */
-static void drop_references(const struct longpin_run *run, enum dirty_mode dirty, bool may_sleep)
+/*
+ * Drop the references that hold a run, or held it until it was handed over; and if @charge isn't
+ * NULL, what longpin_charge_taken() charged to it.
+ */
+static void drop_references(const struct longpin_run *run, struct longpin_charge *charge,
+			    enum dirty_mode dirty, bool may_sleep)
 {
 	/* No call spans two memory sections: up to a boundary, if not by the unit. */
 	unsigned long step = run->order ? unit(run) : RELEASE_CHUNK;
@@ -560,6 +565,8 @@ static void drop_references(const struct longpin_run *run, enum dirty_mode dirty
 		} else {
 			if (dirty == MARK_DIRTY)
 				longpin_mark_dirty(first, references);
+			if (charge)
+				longpin_uncharge_huge(charge, pfn, next - pfn, run->order);
 			longpin_unpin_range(first, references, dirty == MARK_DIRTY_LOCKED);
 		}
 		if (may_sleep)
@@ -567,31 +574,69 @@ static void drop_references(const struct longpin_run *run, enum dirty_mode dirty
 	}
 }
 
+/* Does a run keep memory that others could have? A device's is that of its file alone. */
+static bool keeps_memory(const struct longpin_run *run)
+{
+	return !run->hole && !is_device(run);
+}
+
 /* Give back what a run of a list holds. */
-static void give_back_run(const struct longpin_run *run, enum dirty_mode dirty, bool may_sleep)
+static void give_back_run(const struct longpin_run *run, struct longpin_charge *charge,
+			  enum dirty_mode dirty, bool may_sleep)
 {
 	struct dev_pagemap *pgmap =
 		is_device(run) ? longpin_page_pgmap(pfn_to_page(run->pfn)) : NULL;
 
 	if (!is_unreferenced(run))
-		drop_references(run, dirty, may_sleep);
+		drop_references(run, charge, dirty, may_sleep);
 	if (pgmap)
 		put_dev_pagemap(pgmap);
 }
 
 /**
+ * longpin_charge_taken - charge for huge pages of which a part was taken
+ * @taken: the pages
+ * @charge: who pays
+ * @why: filled on refusal
+ *
+ * Return: as longpin_charge_huge().
+ */
+int longpin_charge_taken(const struct longpin_taken *taken, struct longpin_charge *charge,
+			 struct longpin_refusal *why)
+{
+	const struct longpin_run *run;
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; !err && i < taken->nr; i++) {
+		run = &taken->runs[i];
+		if (keeps_memory(run))
+			err = longpin_charge_huge(charge, run->pfn, run->pages, run->order, why);
+	}
+	if (!err)
+		return 0;
+	for (i--; i > 0; i--) {
+		run = &taken->runs[i - 1];
+		if (keeps_memory(run))
+			longpin_uncharge_huge(charge, run->pfn, run->pages, run->order);
+	}
+	return err;
+}
+
+/**
  * longpin_give_back - give back pages that were taken, and that no list holds
  * @taken: the pages
+ * @charge: who pays for them by longpin_charge_taken(), or NULL for nobody
  *
  * Nothing was written to them yet, so they are not marked dirty. Doesn't sleep.
  */
-void longpin_give_back(const struct longpin_taken *taken)
+void longpin_give_back(const struct longpin_taken *taken, struct longpin_charge *charge)
 {
 	unsigned int i;
 
 	for (i = 0; i < taken->nr; i++) {
 		if (!taken->runs[i].hole)
-			drop_references(&taken->runs[i], LEAVE_CLEAN, false);
+			drop_references(&taken->runs[i], charge, LEAVE_CLEAN, false);
 	}
 }
 
@@ -667,35 +712,31 @@ static int fill_gap(struct longpin_runs *runs, struct longpin_run_cursor *cursor
  * @runs: the list
  * @cursor: where they go: a gap that has room for them; behind them afterwards
  * @taken: the pages; if they are ZONE_DEVICE pages, the caller holds a reference on their pagemap,
- *	and keeps it
+ *	and keeps it. Afterwards those that the caller still has to give back: what a failure has
+ *	left, or all of them where the list holds no references
  *
- * Return: 0, -ENOMEM. On failure those pages that the list did not take were given back: none is
- * left with the caller.
+ * Return: 0, -ENOMEM.
  */
 int longpin_runs_fill(struct longpin_runs *runs, struct longpin_run_cursor *cursor,
-		      const struct longpin_taken *taken)
+		      struct longpin_taken *taken)
 {
 	unsigned long left, end = cursor->at + taken->pages;
 	struct longpin_taken rest = *taken;
 	unsigned int i;
-	int err = -EINVAL;
+	int err;
 
 	for (i = 0; i < taken->nr; i++)
 		taken->runs[i].hidden = runs->hiding;
 	seek(runs, cursor);
 	if (WARN_ON_ONCE(!cursor->block || !is_gap(run_at(cursor)) ||
 			 run_at(cursor)->pages - cursor->page < taken->pages))
-		goto out_give_back;
+		return -EINVAL;
 	left = run_at(cursor)->pages - cursor->page - taken->pages;
 	err = split(runs, cursor, true) ? fill_gap(runs, cursor, &rest) : -ENOMEM;
 	if (!err && !left)
 		stale(runs, cursor, end);
-
-out_give_back:
-	if (is_unreferenced(&taken->runs[0]))
-		longpin_give_back(taken);
-	else if (rest.nr)
-		longpin_give_back(&rest);
+	if (!is_unreferenced(&taken->runs[0]))
+		*taken = rest;
 	return err;
 }
 
@@ -834,13 +875,14 @@ bool longpin_runs_revoke(struct longpin_runs *runs, unsigned long end,
 /**
  * longpin_give_back_revoked - give back what longpin_runs_revoke() took out
  * @revoked: what it was; the pin's lock is not held
+ * @charge: who pays
  * @dirty: mark ordinary pages dirty, but without their locks
  * @may_sleep: let others run in between
  *
  * Return: how much that was: references that were dropped, and runs.
  */
-unsigned long longpin_give_back_revoked(const struct longpin_revoked *revoked, bool dirty,
-					bool may_sleep)
+unsigned long longpin_give_back_revoked(const struct longpin_revoked *revoked,
+					struct longpin_charge *charge, bool dirty, bool may_sleep)
 {
 	unsigned long references = revoked->nr;
 	unsigned int i;
@@ -850,7 +892,7 @@ unsigned long longpin_give_back_revoked(const struct longpin_revoked *revoked, b
 
 		if (!is_unreferenced(run))
 			references += DIV_ROUND_UP(run->pages, unit(run));
-		give_back_run(run, dirty ? MARK_DIRTY : LEAVE_CLEAN, may_sleep);
+		give_back_run(run, charge, dirty ? MARK_DIRTY : LEAVE_CLEAN, may_sleep);
 	}
 	return references;
 }
@@ -917,11 +959,12 @@ bool longpin_runs_unmark(struct longpin_runs *runs, struct longpin_run_cursor *c
 /**
  * longpin_runs_release - give back all pages
  * @runs: the list, which is nobody else's any more; all a gap afterwards, and of no use
+ * @charge: who pays
  * @dirty: mark ordinary pages dirty
  *
  * May sleep, in page locks too.
  */
-void longpin_runs_release(struct longpin_runs *runs, bool dirty)
+void longpin_runs_release(struct longpin_runs *runs, struct longpin_charge *charge, bool dirty)
 {
 	struct longpin_run_block *block, *next;
 	struct longpin_run *run;
@@ -929,7 +972,8 @@ void longpin_runs_release(struct longpin_runs *runs, bool dirty)
 	list_for_each_entry_safe(block, next, &runs->blocks, node) {
 		for (run = block->run; run < block->run + block->used; run++) {
 			if (!is_gap(run))
-				give_back_run(run, dirty ? MARK_DIRTY_LOCKED : LEAVE_CLEAN, true);
+				give_back_run(run, charge,
+					      dirty ? MARK_DIRTY_LOCKED : LEAVE_CLEAN, true);
 		}
 		drop_block(runs, block);
 	}

@@ -5,6 +5,8 @@
 #include <linux/list.h>
 #include <linux/types.h>
 
+struct longpin_charge;
+struct longpin_refusal;
 struct page;
 
 /* struct longpin_run.pfn of a gap */
@@ -180,7 +182,7 @@ unsigned long longpin_sort_pages(struct page **pages, unsigned long nr,
 				 struct longpin_taken *taken);
 int longpin_runs_prepare(struct longpin_runs *runs, unsigned int nr);
 int longpin_runs_fill(struct longpin_runs *runs, struct longpin_run_cursor *cursor,
-		      const struct longpin_taken *taken);
+		      struct longpin_taken *taken);
 void longpin_runs_drop_spare(struct longpin_runs *runs);
 
 void longpin_runs_hide(struct longpin_runs *runs);
@@ -190,10 +192,12 @@ bool longpin_runs_unmark(struct longpin_runs *runs, struct longpin_run_cursor *c
 
 bool longpin_runs_revoke(struct longpin_runs *runs, unsigned long end,
 			 enum longpin_revoke_mode mode, struct longpin_revoked *revoked);
-unsigned long longpin_give_back_revoked(const struct longpin_revoked *revoked, bool dirty,
-					bool may_sleep);
-void longpin_runs_release(struct longpin_runs *runs, bool dirty);
-void longpin_give_back(const struct longpin_taken *taken);
+int longpin_charge_taken(const struct longpin_taken *taken, struct longpin_charge *charge,
+			 struct longpin_refusal *why);
+unsigned long longpin_give_back_revoked(const struct longpin_revoked *revoked,
+					struct longpin_charge *charge, bool dirty, bool may_sleep);
+void longpin_runs_release(struct longpin_runs *runs, struct longpin_charge *charge, bool dirty);
+void longpin_give_back(const struct longpin_taken *taken, struct longpin_charge *charge);
 
 unsigned long longpin_runs_here(const struct longpin_runs *runs, struct longpin_run_cursor *cursor,
 				unsigned long *pfn);

@@ -140,43 +140,29 @@ static long try_again(struct taking *taking)
 }
 
 /*
- * Hand pages that were taken over to the pin, if they are what is mapped now. Returns how many,
- * 0 to try again, or an errno. None is left with the caller.
+ * Fill in pages that were taken, if they are what is mapped now. Returns how many, 0 to try again,
+ * or an errno; @taken is what is left then.
  */
-static long hand_over(struct taking *taking, const struct longpin_taken *taken)
+static long fill_in(struct taking *taking, struct longpin_taken *taken)
 {
 	struct pinned_range *range = taking->range;
 	struct longpin_dax_device *device = NULL;
-	unsigned long before;
+	unsigned long before = range->runs.pages, nr = taken->pages;
 	int err;
 
-	err = longpin_runs_prepare(&range->runs, taken->nr);
-	if (err) {
-		longpin_give_back(taken);
-		return err;
-	}
-	spin_lock(&range->lock);
-	if (range->lease && longpin_lease_lost(range->lease, taking->seq)) {
-		spin_unlock(&range->lock);
-		longpin_give_back(taken);
+	lockdep_assert_held(&range->lock);
+
+	if (range->lease && longpin_lease_lost(range->lease, taking->seq))
 		return try_again(taking);
-	}
-	if (range->lease && !longpin_pin_fits(range, taken->pages)) {
-		spin_unlock(&range->lock);
-		longpin_give_back(taken);
+	if (range->lease && !longpin_pin_fits(range, nr))
 		return 0; /* prepare_chunk() waits */
-	}
 	if (taken->device && taking->segment.kind == LONGPIN_KIND_FSDAX) {
 		device = longpin_dax_device(range->lease, taking->pgmap,
 					    file_inode(taking->segment.vma->vm_file)->i_sb);
-		if (!device) {
-			spin_unlock(&range->lock);
-			longpin_give_back(taken);
+		if (!device)
 			return longpin_refuse_at(taking->why, -EOPNOTSUPP,
 						 LONGPIN_REASON_LEASE_MEMORY, taking->addr);
-		}
 	}
-	before = range->runs.pages;
 	err = longpin_runs_fill(&range->runs, &taking->cursor, taken);
 	if (!err)
 		range->filled_kinds |= taking->segment.kind;
@@ -185,9 +171,27 @@ static long hand_over(struct taking *taking, const struct longpin_taken *taken)
 	/* Nobody looks yet at a pin that is being made: that counts at its end, in next_gap(). */
 	if (range->announced)
 		pinned_range_changed(range);
-	spin_unlock(&range->lock);
+	return err ? err : nr;
+}
 
-	return err ? err : taken->pages;
+/* Hand pages that were taken over to the pin, as fill_in(). None is left with the caller. */
+static long hand_over(struct taking *taking, struct longpin_taken *taken)
+{
+	struct pinned_range *range = taking->range;
+	long got;
+
+	got = longpin_runs_prepare(&range->runs, taken->nr);
+	if (!got)
+		got = longpin_charge_taken(taken, &range->charge, taking->why);
+	if (got) {
+		longpin_give_back(taken, NULL);
+		return got;
+	}
+	spin_lock(&range->lock);
+	got = fill_in(taking, taken);
+	spin_unlock(&range->lock);
+	longpin_give_back(taken, &range->charge);
+	return got;
 }
 
 /* LONGPIN_REASON_* against the pages that were taken, or LONGPIN_REASON_NONE. */

@@ -22,6 +22,7 @@
 #include <linux/falloc.h>
 #include <map>
 #include <mutex>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 #include <sys/mman.h>
@@ -131,6 +132,7 @@ public:
     /// All that has to be so while nobody acts.
     void check() const {
         std::uint64_t held = 0;
+        std::set<std::uint64_t> blocks; // of 2 MiB of physical memory, with pages that are held
         const page_table table;
         for (const auto& [handle, pin] : pins_) {
             const longpin_query now = must_query(device_, handle);
@@ -138,6 +140,9 @@ public:
             std::uint64_t pages = 0;
             for (const longpin_extent& extent : extents) {
                 pages += pages_of(pin.at + extent.offset, extent.length);
+                for (std::uint64_t i = extent.phys / huge; i <= (extent.phys + extent.length - 1) / huge; i++) {
+                    blocks.insert(i);
+                }
             }
             expect(pages == now.out_pages, handle, "EXTENTS and QUERY differ");
             held += now.out_pages;
@@ -164,7 +169,11 @@ public:
         expect(vm_pin() == held * page, 0,
                "VmPin is " + std::to_string(vm_pin() / page) + " pages, and the pins hold " +
                    std::to_string(held));
-        expect(info.out_max_user_pages_used == held * page, 0, "the user's charge is another");
+        expect(info.out_memlock_used == held * page, 0, "the user's charge is another");
+        // And the rest of huge pages that are pinned in part.
+        expect(info.out_max_user_pages_used >= held * page &&
+                   info.out_max_user_pages_used <= held * page + blocks.size() * huge,
+               0, "the user keeps another amount");
         expect(info.out_max_pins_used == pins_.size(), 0, "there are other pins than these");
     }
 

@@ -321,13 +321,14 @@ struct longpin_status {
  *	LONGPIN_UNLIMITED without one or with CAP_IPC_LOCK
  * @out_memlock_used: bytes charged to the caller's user, by whomever: longpin,
  *	io_uring, perf and others share the count
- * @out_max_pages_limit: bytes that all contexts together may pin (max_pages)
- * @out_max_pages_used: bytes that all contexts together have pinned
+ * @out_max_pages_limit: bytes that the pins of all users together may keep (max_pages)
+ * @out_max_pages_used: bytes that they keep
  * @out_max_pins_limit: pins that a context may hold (max_pins); LONGPIN_UNLIMITED if it is 0
  * @out_max_pins_used: pins that this context holds
  * @out_version: version of the module, a string with its terminating NUL
- * @out_max_user_pages_limit: bytes that the caller's user may pin (max_user_pages)
- * @out_max_user_pages_used: bytes that the caller's user has pinned, in all contexts
+ * @out_max_user_pages_limit: bytes that the pins of the caller's user may keep (max_user_pages)
+ * @out_max_user_pages_used: bytes that they keep, in all contexts: what is pinned, and the rest of
+ *	huge pages that are pinned in part, once for the user
  * @out_max_grace_ms: most that grace_ms may be
  * @__reserved: 0
  *
@@ -413,7 +414,9 @@ struct longpin_info {
  * All or nothing: the pin covers the whole range or the call fails. Pins may
  * overlap, and are independent of each other. The pages are charged to the
  * caller's user against RLIMIT_MEMLOCK (CAP_IPC_LOCK is exempt from the limit)
- * and are shown as VmPin of the process.
+ * and are shown as VmPin of the process. max_user_pages and max_pages count
+ * huge pages whole of which one page is pinned, as that keeps them from being freed;
+ * RLIMIT_MEMLOCK counts the pages that are asked for.
  *
  * Of out_*, a call that succeeds sets all up to out_bookkeeping, and a call that
  * fails for a reason listed above sets those from out_reason on; the others

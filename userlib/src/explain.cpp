@@ -106,13 +106,13 @@ std::string explain(const refusal& facts, uid_t user) {
                            format_size(facts.limit), user, format_size(facts.used),
                            format_size(facts.asked));
     case reason::max_pages:
-        return fmt::format("the module allows {} for all users together, {} are pinned, {} more "
+        return fmt::format("the module allows {} for all users together, {} are kept, {} more "
                            "were asked for; unpin something, or have the administrator raise the "
                            "module parameter max_pages",
                            format_size(facts.limit), format_size(facts.used),
                            format_size(facts.asked));
     case reason::max_user_pages:
-        return fmt::format("the module allows {} for user {}, {} are pinned, {} more were asked "
+        return fmt::format("the module allows {} for user {}, {} are kept, {} more were asked "
                            "for; unpin something, or have the administrator raise the module "
                            "parameter max_user_pages",
                            format_size(facts.limit), user, format_size(facts.used),
