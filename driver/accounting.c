@@ -54,8 +54,8 @@ static atomic_long_t all_pages = ATOMIC_LONG_INIT(0);
 /**
  * struct longpin_user - a user who has pinned pages, or is about to
  * @node: in users, by the address of the kernel's object
- * @cred: credentials with a reference, which hold that object, @cred->user: not every kernel lets
- *	modules call free_uid()
+ * @account: that object
+ * @holder: what holds a reference on it, if it isn't ours: see longpin_hold_user()
  * @pages: pages that are pinned, and the rest of huge pages that are so in part
  * @huge_lock: protects @huge; a leaf
  * @huge: struct huge_part
@@ -63,7 +63,8 @@ static atomic_long_t all_pages = ATOMIC_LONG_INIT(0);
  */
 struct longpin_user {
 	struct hlist_node node;
-	const struct cred *cred;
+	struct user_struct *account;
+	const struct cred *holder;
 	atomic_long_t pages;
 	spinlock_t huge_lock;
 	struct rb_root huge;
@@ -99,7 +100,7 @@ static struct longpin_user *lookup_user(struct user_struct *wanted)
 	lockdep_assert_held(&users_lock);
 
 	hash_for_each_possible(users, user, node, (unsigned long)wanted) {
-		if (user->cred->user == wanted)
+		if (user->account == wanted)
 			return user;
 	}
 	return NULL;
@@ -123,10 +124,11 @@ static struct longpin_user *get_user_entry(void)
 	if (!user) {
 		user = fresh;
 		fresh = NULL;
-		user->cred = get_current_cred();
+		user->account = current_user();
+		user->holder = longpin_hold_user();
 		spin_lock_init(&user->huge_lock);
 		user->huge = RB_ROOT;
-		hash_add(users, &user->node, (unsigned long)user->cred->user);
+		hash_add(users, &user->node, (unsigned long)user->account);
 	}
 	user->charges++;
 	spin_unlock(&users_lock);
@@ -147,7 +149,7 @@ static void put_user_entry(struct longpin_user *user)
 
 	if (last) {
 		WARN_ON_ONCE(!RB_EMPTY_ROOT(&user->huge));
-		put_cred(user->cred);
+		longpin_release_user(user->account, user->holder);
 		kfree(user);
 	}
 }
@@ -223,11 +225,11 @@ static int raise_counts(const struct longpin_charge *charge, unsigned long pages
 	int err;
 
 	limit = memlock_limit();
-	if (!raise_within(&user->cred->user->locked_vm, pages, limit, &used))
+	if (!raise_within(&user->account->locked_vm, pages, limit, &used))
 		return refuse_limit(why, LONGPIN_REASON_MEMLOCK, limit, used, pages);
 	err = raise_kept(user, pages, why);
 	if (err) {
-		atomic_long_sub(pages, &user->cred->user->locked_vm);
+		atomic_long_sub(pages, &user->account->locked_vm);
 		return err;
 	}
 	longpin_mm_pinned_add(charge->mm, pages);
@@ -296,7 +298,7 @@ void longpin_uncharge_to(struct longpin_charge *charge, unsigned long pages)
 		return;
 	longpin_mm_pinned_add(charge->mm, -(long)excess);
 	lower_kept(charge->user, excess);
-	atomic_long_sub(excess, &charge->user->cred->user->locked_vm);
+	atomic_long_sub(excess, &charge->user->account->locked_vm);
 	charge->pages = pages;
 }
 

@@ -9,6 +9,7 @@
 
 #include <linux/backing-dev.h>
 #include <linux/capability.h>
+#include <linux/cred.h>
 #include <linux/errno.h>
 #include <linux/eventfd.h>
 #include <linux/fs.h>
@@ -24,6 +25,7 @@
 #include <linux/rculist.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/user.h>
 #include <linux/uaccess.h>
 #include <linux/user_namespace.h>
 #include <net/genetlink.h>
@@ -448,6 +450,30 @@ static inline u64 longpin_boottime_of_reader(u64 time)
 	return timens_add_boottime_ns(time);
 #else
 	return time;
+#endif
+}
+
+/*
+ * Keep the struct of the current user. Where modules can't do that by itself, credentials are kept,
+ * which hold a user namespace and keyrings too, and are returned; else NULL.
+ */
+static inline const struct cred *longpin_hold_user(void)
+{
+#ifdef LONGPIN_HAVE_FREE_UID
+	get_uid(current_user());
+	return NULL;
+#else
+	return get_current_cred();
+#endif
+}
+
+/* Undo that. */
+static inline void longpin_release_user(struct user_struct *user, const struct cred *holder)
+{
+#ifdef LONGPIN_HAVE_FREE_UID
+	free_uid(user);
+#else
+	put_cred(holder);
 #endif
 }
 

@@ -1,12 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# Usage: PROBES.c OUTPUT.h COMPILER [FLAG...]
-# Writes OUTPUT.h: "#define LONGPIN_HAVE_X 1" for each PROBE_X of PROBES.c that compiles.
+# Usage: PROBES.c SYMVERS OUTPUT.h COMPILER [FLAG...]
+# Writes OUTPUT.h: "#define LONGPIN_HAVE_X 1" for each PROBE_X of PROBES.c that compiles, and for
+# each function below that the kernel exports. SYMVERS is its list, Module.symvers; without one,
+# none of them is.
 set -eu
 
 probes=$1
-output=$2
-shift 2
+symvers=$2
+output=$3
+shift 3
 
 compiles() {
 	probe=$1
@@ -33,6 +36,14 @@ sed -n 's/.*defined(PROBE_\([A-Z_]*\)).*/\1/p' "$probes" | while read -r probe; 
 		echo "#define LONGPIN_HAVE_$probe 1" >> "$partial"
 	else
 		echo "/* no LONGPIN_HAVE_$probe */" >> "$partial"
+	fi
+done
+for symbol in free_uid; do
+	have=LONGPIN_HAVE_$(echo $symbol | tr a-z A-Z)
+	if cut -f 2 "$symvers" 2> /dev/null | grep -qx $symbol; then
+		echo "#define $have 1" >> "$partial"
+	else
+		echo "/* no $have */" >> "$partial"
 	fi
 done
 mv "$partial" "$output"

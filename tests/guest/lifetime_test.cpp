@@ -355,3 +355,60 @@ TEST_CASE("lifetime: UNPIN waits for a COPY that is under way, and the next one 
         REQUIRE(bad_copies == 0);
     }
 }
+
+TEST_CASE("the mapped page of the status keeps the file open, as every mapping does") {
+    const long before = pinned_pages();
+    const mapping memory = mapping::small(4 * page);
+    raw_device device;
+    device.must_pin(memory.data(), 4 * page);
+    mapping status(page, PROT_READ, MAP_SHARED, device.descriptor());
+    device.close();
+    CHECK(pinned_pages() == before + 4);
+    status.unmap();
+    CHECK(pinned_pages() == before);
+}
+
+TEST_CASE("leases of a process that has ended keep neither its memory nor its page tables") {
+    constexpr std::size_t length = 2 * GiB;
+    const auto taken = [] {
+        read_line("/proc/sys/vm/stat_refresh");
+        return number_after("/proc/vmstat", "nr_page_table_pages") +
+               number_after("/proc/vmstat", "nr_anon_pages");
+    };
+    const raw_device device;
+    const long before = taken();
+    const long in_process = in_child([&] {
+        const mapping memory(length, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
+        must(::madvise(memory.data(), length, MADV_NOHUGEPAGE) == 0, "madvise");
+        for (std::size_t at = 0; at < length; at += 2 * MiB) {
+            *memory.at(at) = std::byte{1};
+        }
+        device.must_pin(memory.data(), page, leased);
+        return taken();
+    });
+    CHECK(in_process > before + 2000);
+    CHECK(taken() < before + 500);
+    CHECK(must_query(device, 1).out_pages == 0);
+}
+
+TEST_CASE("the charge of a process that has ended doesn't keep its user namespace") {
+    const raw_device device;
+    const std::string limit = "/proc/sys/user/max_user_namespaces";
+    const std::string before = read_line(limit);
+    REQUIRE(write_line(limit, "1") == 0);
+    const auto enter_namespace = [] {
+        become_ordinary_user();
+        return eventually([] { return ::unshare(CLONE_NEWUSER) == 0; });
+    };
+    CHECK(in_child([&] {
+        const bool entered = enter_namespace();
+        const mapping memory = mapping::small(page);
+        device.must_pin(memory.data(), page);
+        return entered;
+    }));
+    REQUIRE(device.info().out_max_pages_used == page);
+    // One at a time: there is room for another when the first is gone.
+    CHECK(in_child(enter_namespace));
+    REQUIRE(write_line(limit, before) == 0);
+}
