@@ -8,6 +8,7 @@
  * things are made as fast as they are read.
  */
 #include <linux/ktime.h>
+#include <linux/module.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <net/genetlink.h>
@@ -326,18 +327,25 @@ static struct dump *dump_of(struct netlink_callback *cb)
 	return (struct dump *)cb->args[0];
 }
 
-static struct dump *start_dump(struct netlink_callback *cb)
+static int start_dump(struct netlink_callback *cb)
 {
-	struct dump *dump = kzalloc(sizeof(*dump), GFP_KERNEL_ACCOUNT);
+	struct dump *dump;
 
+	/*
+	 * A dump goes on when the family is gone, and keeps the module; but a module whose load
+	 * fails goes without asking. There is nothing to tell of yet.
+	 */
+	if (THIS_MODULE->state == MODULE_STATE_COMING)
+		return -ENODEV;
+	dump = kzalloc(sizeof(*dump), GFP_KERNEL_ACCOUNT);
 	if (!dump)
-		return NULL;
+		return -ENOMEM;
 	longpin_reader_init(&dump->reader, cb->skb);
 	dump->started = ktime_to_ns(ktime_get_boottime());
 	dump->last = longpin_contexts_highest();
 	dump->cb = cb;
 	cb->args[0] = (long)dump;
-	return dump;
+	return 0;
 }
 
 static int end_dump(struct netlink_callback *cb)
@@ -360,7 +368,7 @@ static int start_context_dump(struct netlink_callback *cb)
 		err = check_attributes(attrs, NONE, extack);
 	if (err)
 		return err;
-	return start_dump(cb) ? 0 : -ENOMEM;
+	return start_dump(cb);
 }
 
 static int get_filters(struct dump *dump, struct nlattr **attrs, struct netlink_ext_ack *extack)
@@ -378,18 +386,16 @@ static int start_pin_dump(struct netlink_callback *cb)
 {
 	struct netlink_ext_ack *extack = longpin_dump_extack(cb);
 	struct nlattr *attrs[MAXATTR + 1];
-	struct dump *dump;
 	int err;
 
 	err = genlmsg_parse(cb->nlh, &longpin_family, attrs, MAXATTR, pin_policy, extack);
 	if (!err)
 		err = check_attributes(attrs, DUMP_PINS, extack);
+	if (!err)
+		err = start_dump(cb);
 	if (err)
 		return err;
-	dump = start_dump(cb);
-	if (!dump)
-		return -ENOMEM;
-	err = get_filters(dump, attrs, extack);
+	err = get_filters(dump_of(cb), attrs, extack);
 	if (err)
 		end_dump(cb);
 	return err;
