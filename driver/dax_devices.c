@@ -2,8 +2,7 @@
 /*
  * The devices on which the files lie that a lease holds pages of.
  *
- * A lease has to know the file system of a page, which COPY asks before it writes; and has to
- * notice that a device goes. It holds a reference on the device's pagemap, or the page structures
+ * A lease has to notice that a device goes. It holds a reference on the device's pagemap, or the page structures
  * would go under it. A task that unbinds the device waits for that reference, uninterruptibly; and
  * unlike device-DAX, a mounted file system is not unmapped before, so that no notifier reports it.
  * Nor does anybody else: a bus notifier comes for the device that is unbound, which says nothing of
@@ -60,13 +59,11 @@ static void unwatch(struct longpin_lease *lease)
  * longpin_dax_device - find or note a device of which pages are about to be held
  * @lease: the lease, whose pin's lock is held
  * @pgmap: the pages' pagemap
- * @sb: their file system
  *
- * Return: the device; NULL if the lease holds pages of too many devices, or, if it is for writing,
- * of two file systems on this one.
+ * Return: the device; NULL if the lease holds pages of too many devices.
  */
 struct longpin_dax_device *longpin_dax_device(struct longpin_lease *lease,
-					      struct dev_pagemap *pgmap, struct super_block *sb)
+					      struct dev_pagemap *pgmap)
 {
 	struct longpin_dax_devices *dax = &lease->dax;
 	struct longpin_dax_device *one, *unused = NULL;
@@ -77,13 +74,10 @@ struct longpin_dax_device *longpin_dax_device(struct longpin_lease *lease,
 		if (!one->pages)
 			unused = one;
 		else if (one->pgmap == pgmap)
-			return one->sb == sb || !(lease->range->flags & LONGPIN_PIN_WRITE) ? one
-											   : NULL;
+			return one;
 	}
-	if (unused) {
+	if (unused)
 		unused->pgmap = pgmap;
-		unused->sb = sb;
-	}
 	return unused;
 }
 
@@ -140,21 +134,6 @@ void longpin_dax_uncount(struct longpin_lease *lease, const struct longpin_revok
 		if (device)
 			longpin_dax_count(lease, device, -(long)revoked->runs[i].pages);
 	}
-}
-
-/**
- * longpin_dax_filesystem - the file system that has to be asked before a page is written to
- * @lease: a lease for writing, whose pin's lock is held
- * @page: a page that it holds
- *
- * Return: the file system, which stays as long as the lock is held; NULL if the page is none of
- * fs-DAX.
- */
-struct super_block *longpin_dax_filesystem(struct longpin_lease *lease, const struct page *page)
-{
-	const struct longpin_dax_device *device = device_of(lease, page);
-
-	return device ? device->sb : NULL;
 }
 
 /*

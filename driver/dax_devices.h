@@ -9,7 +9,6 @@ struct dev_pagemap;
 struct longpin_lease;
 struct longpin_revoked;
 struct page;
-struct super_block;
 
 /* Devices of which a lease may hold pages of fs-DAX at a time. */
 #define LONGPIN_DAX_DEVICES 4
@@ -17,13 +16,10 @@ struct super_block;
 /**
  * struct longpin_dax_device - a device of which a lease holds pages of fs-DAX
  * @pgmap: its pagemap
- * @sb: the file system on it. No reference is held: it is there as long as one of its pages is
- *	held, since that page is mapped then, and the mapping has the file open
- * @pages: how many are held. 0: the members above mean nothing
+ * @pages: how many are held. 0: @pgmap means nothing
  */
 struct longpin_dax_device {
 	struct dev_pagemap *pgmap;
-	struct super_block *sb;
 	unsigned long pages;
 };
 
@@ -40,10 +36,9 @@ struct longpin_dax_devices {
 };
 
 struct longpin_dax_device *longpin_dax_device(struct longpin_lease *lease,
-					      struct dev_pagemap *pgmap, struct super_block *sb);
+					      struct dev_pagemap *pgmap);
 void longpin_dax_count(struct longpin_lease *lease, struct longpin_dax_device *device, long pages);
 void longpin_dax_uncount(struct longpin_lease *lease, const struct longpin_revoked *revoked);
-struct super_block *longpin_dax_filesystem(struct longpin_lease *lease, const struct page *page);
 int longpin_dax_init(void);
 void longpin_dax_exit(void);
 

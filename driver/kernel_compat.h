@@ -361,23 +361,6 @@ static inline int longpin_fault_in(struct mm_struct *mm, unsigned long addr, boo
 #endif
 }
 
-/*
- * What a page fault that writes to a file holds: the file system can't be frozen meanwhile. A
- * frozen one is waited for, or false is returned. sb_end_pagefault() ends it.
- */
-static inline bool longpin_start_write_fault(struct super_block *sb, bool wait)
-{
-	if (wait) {
-		sb_start_pagefault(sb);
-		return true;
-	}
-#ifdef LONGPIN_HAVE_SB_START_WRITE_TRYLOCK
-	return __sb_start_write_trylock(sb, SB_FREEZE_PAGEFAULT);
-#else
-	return __sb_start_write(sb, SB_FREEZE_PAGEFAULT, false);
-#endif
-}
-
 /* The pagemap of a ZONE_DEVICE page on which a reference is held. */
 static inline struct dev_pagemap *longpin_page_pgmap(const struct page *page)
 {

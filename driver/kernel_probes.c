@@ -93,8 +93,6 @@ int probe(struct mm_struct *mm, struct page **pages)
 	       mmu_interval_read_begin(NULL);
 #elif defined(PROBE_GET_USER_PAGES_VMAS)	  /* until 6.4 */
 	return get_user_pages(0, 1, FOLL_WRITE, pages, NULL);
-#elif defined(PROBE_SB_START_WRITE_TRYLOCK)	  /* 5.10 */
-	return __sb_start_write_trylock(NULL, SB_FREEZE_PAGEFAULT);
 #elif defined(PROBE_PGMAP_REF_EMBEDDED)		  /* 5.17 */
 	percpu_ref_get(&((struct dev_pagemap *)pages)->ref);
 	return 0;

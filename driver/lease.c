@@ -29,6 +29,11 @@
  * can't be done in the callback; nor should the task that revokes wake the holder's waiters, who
  * may be many. Work items do both.
  *
+ * A file system write-protects a page to be told of the next write: when it has stored the page, when
+ * it is frozen, when the block has become another file's too. Pages that are referenced are never
+ * those of such a file system. A lease for writing has no reference on fs-DAX, and so nothing but the
+ * right that its pages were taken with: it loses them. REPIN takes them by a fault for writing.
+ *
  * A holder may ask for a grace. It is given where another program removes blocks of a file on
  * fs-DAX: the program waits, but for all holders that are in its way together not much longer than
  * the module parameter max_grace_ms.
@@ -184,10 +189,11 @@ static void give_grace(struct longpin_lease *lease, unsigned long first, unsigne
 static u32 cause_of(const struct mmu_notifier_range *event)
 {
 	switch (event->event) {
-	case MMU_NOTIFY_PROTECTION_VMA:	 /* mprotect() */
-	case MMU_NOTIFY_PROTECTION_PAGE: /* fork(), and fsync() by the hundred */
+	case MMU_NOTIFY_PROTECTION_VMA: /* mprotect() */
 	case MMU_NOTIFY_SOFT_DIRTY:
-		return 0; /* the page stays where it is */
+		return 0; /* the page stays where it is, and nobody asks who writes to it */
+	case MMU_NOTIFY_PROTECTION_PAGE: /* fork() of private memory, and file systems */
+		return LONGPIN_CAUSE_WRITE_PROTECT;
 	case MMU_NOTIFY_UNMAP:
 		return LONGPIN_CAUSE_UNMAP;
 	case MMU_NOTIFY_RELEASE:
@@ -195,6 +201,19 @@ static u32 cause_of(const struct mmu_notifier_range *event)
 	default:
 		return LONGPIN_CAUSE_INVALIDATE;
 	}
+}
+
+/* May a file system have sent it that is about to use the pages' blocks for something else? */
+static bool takes_blocks(u32 cause)
+{
+	return cause == LONGPIN_CAUSE_INVALIDATE || cause == LONGPIN_CAUSE_WRITE_PROTECT;
+}
+
+static bool may_write_dax(const struct longpin_lease *lease)
+{
+	lockdep_assert_held(&lease->range->lock);
+
+	return lease->dax.pages && lease->range->flags & LONGPIN_PIN_WRITE;
 }
 
 static bool invalidate(struct mmu_interval_notifier *notifier,
@@ -213,15 +232,19 @@ static bool invalidate(struct mmu_interval_notifier *notifier,
 	/* Also where nothing is revoked: the interface asks for it. */
 	spin_lock(&range->lock);
 	mmu_interval_set_seq(notifier, seq);
+	if (what.cause == LONGPIN_CAUSE_WRITE_PROTECT && !may_write_dax(lease))
+		what.cause = 0;
 	spin_unlock(&range->lock);
 
 	if (!what.cause)
 		return true;
+	if (what.cause == LONGPIN_CAUSE_WRITE_PROTECT)
+		what.mode = LONGPIN_REVOKE_FSDAX;
 	if (event->start > base)
 		what.part.first = (event->start - base) >> PAGE_SHIFT;
 	if (event->end - 1 < notifier->interval_tree.last)
 		what.part.end = ((event->end - 1 - base) >> PAGE_SHIFT) + 1;
-	if (lease->grace_ms && what.cause == LONGPIN_CAUSE_INVALIDATE && may_sleep)
+	if (lease->grace_ms && may_sleep && takes_blocks(what.cause))
 		give_grace(lease, what.part.first, what.part.end);
 	/* If others may not run in between, the rest is revoked when the kernel tries again. */
 	return pinned_range_revoke(range, &what);
@@ -254,6 +277,11 @@ static int start_notifier(struct longpin_lease *lease)
 static void stop_notifier(struct longpin_lease *lease)
 {
 	mmu_interval_notifier_remove(&lease->notifier);
+	/*
+	 * Linux before 5.18, and stable releases before 5.10.113 and 5.15.36, return from that while
+	 * another task may be at the notifier yet, under a lock that this takes.
+	 */
+	mmu_interval_read_begin(&lease->notifier);
 }
 
 /**

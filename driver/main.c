@@ -245,7 +245,7 @@ static int ioctl_copy(struct longpin_context *context, struct longpin_call *call
 	range = longpin_table_get(&context->pins, copy->handle);
 	if (!range)
 		return -ENOENT;
-	err = pinned_range_copy(range, copy, call->file->f_flags & O_NONBLOCK);
+	err = pinned_range_copy(range, copy);
 	pinned_range_put(range);
 	answer_copied(call);
 	return err;

@@ -580,12 +580,9 @@ static noinline int copy_from_page(void *to, const void *from, size_t length)
 
 ALLOW_ERROR_INJECTION(copy_from_page, ERRNO);
 
-/*
- * Copy within one page, between it and the kernel's memory. -ERESTART if its file system isn't @sb,
- * which was asked before it is written to.
- */
+/* Copy within one page, between it and the kernel's memory. */
 static int access_page(struct pinned_range *range, struct longpin_run_cursor *cursor, size_t offset,
-		       size_t length, void *buffer, bool write, const struct super_block *sb)
+		       size_t length, void *buffer, bool write)
 {
 	unsigned long pfn;
 	void *kaddr;
@@ -601,8 +598,6 @@ static int access_page(struct pinned_range *range, struct longpin_run_cursor *cu
 		return -ESTALE;
 	if (is_broken(pfn_to_page(pfn)))
 		return -EHWPOISON;
-	if (write && range->lease && longpin_dax_filesystem(range->lease, pfn_to_page(pfn)) != sb)
-		return -ERESTART;
 
 	kaddr = longpin_kmap(pfn_to_page(pfn));
 	if (write) {
@@ -617,57 +612,13 @@ static int access_page(struct pinned_range *range, struct longpin_run_cursor *cu
 }
 
 /*
- * The file system of the page at the cursor, if it is one of fs-DAX, or NULL. With a reference: the
- * lock is dropped, and then the page may be unmapped, and the file system unmounted.
- */
-static struct super_block *hold_filesystem(struct pinned_range *range,
-					   struct longpin_run_cursor *cursor)
-{
-	struct super_block *sb = NULL;
-	unsigned long pfn;
-
-	if (!range->lease)
-		return NULL;
-	spin_lock(&range->lock);
-	if (!range->released && longpin_runs_here(&range->runs, cursor, &pfn) && pfn != LONGPIN_GAP)
-		sb = longpin_dax_filesystem(range->lease, pfn_to_page(pfn));
-	if (sb)
-		atomic_inc(&sb->s_active);
-	spin_unlock(&range->lock);
-	return sb;
-}
-
-/* As access_page(), while the file system of the page, if it has one, can't be frozen. */
-static int access_filesystem(struct pinned_range *range, struct longpin_run_cursor *cursor,
-			     size_t offset, size_t length, void *buffer, bool write,
-			     struct super_block *sb, bool nonblock)
-{
-	int err = -EROFS;
-
-	if (sb && !longpin_start_write_fault(sb, !nonblock))
-		return -EAGAIN;
-	if (!sb || !sb_rdonly(sb)) {
-		spin_lock(&range->lock);
-		err = access_page(range, cursor, offset, length, buffer, write, sb);
-		spin_unlock(&range->lock);
-	}
-	if (sb)
-		sb_end_pagefault(sb);
-	return err;
-}
-
-/*
  * One page's part of a COPY, by way of a buffer: user memory can't be touched under the pin's
  * lock, and a pin keeps its content where the caller's buffer fails.
- *
- * A file system that is frozen must not change. A store through the mapping waits in its page fault
- * then, and so does this, with what a page fault waits for.
  */
 static int copy_within_page(struct pinned_range *range, struct longpin_run_cursor *cursor,
 			    size_t offset, size_t length, void __user *user, void *bounce,
-			    bool write, bool nonblock, size_t *copied)
+			    bool write, size_t *copied)
 {
-	struct super_block *sb = NULL;
 	size_t good = length;
 	int err;
 
@@ -676,13 +627,9 @@ static int copy_within_page(struct pinned_range *range, struct longpin_run_curso
 		good -= copy_from_user(bounce, user, length);
 	if (write && !good)
 		return -EFAULT;
-	do {
-		if (write)
-			sb = hold_filesystem(range, cursor);
-		err = access_filesystem(range, cursor, offset, good, bounce, write, sb, nonblock);
-		if (sb)
-			deactivate_super(sb);
-	} while (err == -ERESTART); /* another page has come there, from another file system */
+	spin_lock(&range->lock);
+	err = access_page(range, cursor, offset, good, bounce, write);
+	spin_unlock(&range->lock);
 	if (err)
 		return err;
 	if (!write)
@@ -695,12 +642,10 @@ static int copy_within_page(struct pinned_range *range, struct longpin_run_curso
  * pinned_range_copy - LONGPIN_COPY
  * @range: the pin
  * @copy: the request; its flags are known ones; its out_copied is set
- * @nonblock: don't wait for a file system that is frozen
  *
- * Return: 0, -EINVAL, -EPERM, -ESTALE, -EFAULT, -EHWPOISON, -ENOMEM, -ENOENT, -EINTR, -EAGAIN,
- * -EROFS.
+ * Return: 0, -EINVAL, -EPERM, -ESTALE, -EFAULT, -EHWPOISON, -ENOMEM, -ENOENT, -EINTR.
  */
-int pinned_range_copy(struct pinned_range *range, struct longpin_copy *copy, bool nonblock)
+int pinned_range_copy(struct pinned_range *range, struct longpin_copy *copy)
 {
 	bool write = copy->flags & LONGPIN_COPY_WRITE;
 	void __user *user = u64_to_user_ptr(copy->buffer);
@@ -725,8 +670,7 @@ int pinned_range_copy(struct pinned_range *range, struct longpin_copy *copy, boo
 			break;
 		}
 		n = min_t(u64, left, PAGE_SIZE - offset);
-		err = copy_within_page(range, &cursor, offset, n, user, bounce, write, nonblock,
-				       &copied);
+		err = copy_within_page(range, &cursor, offset, n, user, bounce, write, &copied);
 		copy->out_copied += copied;
 		offset = 0;
 		left -= n;

@@ -108,8 +108,8 @@ typedef int (*longpin_answer_fn)(const void *call);
  *
  * All above @lock never change once the pin is published.
  *
- * Lock order, over all files: struct longpin_lease.filling; the mmap lock and file systems' locks,
- * a file system's freeze protection among them; the table's lock; @lock; and under it, each a leaf,
+ * Lock order, over all files: struct longpin_lease.filling; the mmap lock and file systems' locks;
+ * the table's lock; @lock; and under it, each a leaf,
  * those of the event queue, of struct longpin_audience and of dax_devices.c.
  */
 struct pinned_range {
@@ -168,7 +168,7 @@ bool pinned_range_revoke(struct pinned_range *range, struct longpin_revoke *what
 
 int pinned_range_unpin(struct pinned_range *range);
 int pinned_range_query(struct pinned_range *range, struct longpin_query *query);
-int pinned_range_copy(struct pinned_range *range, struct longpin_copy *copy, bool nonblock);
+int pinned_range_copy(struct pinned_range *range, struct longpin_copy *copy);
 int pinned_range_extents(struct pinned_range *range, struct longpin_extents *extents);
 int pinned_range_repin(struct pinned_range *range, struct longpin_repin *repin,
 		       struct longpin_refusal *why, longpin_answer_fn answer, const void *call);

@@ -139,10 +139,15 @@ static bool is_device(const struct longpin_run *run)
 	return !is_gap(run) && is_zone_device_page(pfn_to_page(run->pfn));
 }
 
+static bool is_fs_dax(const struct longpin_run *run)
+{
+	return is_device(run) && longpin_is_fs_dax(pfn_to_page(run->pfn));
+}
+
 /* Does a run of a list hold no reference on its pages? */
 static bool is_unreferenced(const struct longpin_run *run)
 {
-	return run->hole || (is_device(run) && longpin_is_fs_dax(pfn_to_page(run->pfn)));
+	return run->hole || is_fs_dax(run);
 }
 
 static struct longpin_run_block *prev_block(const struct longpin_runs *runs,
@@ -829,7 +834,8 @@ static unsigned long find_revocable(const struct longpin_runs *runs,
 {
 	const struct longpin_run *run = run_at(cursor);
 
-	if (is_gap(run) || (mode == LONGPIN_REVOKE_HIDDEN && !is_hidden(runs, run)))
+	if (is_gap(run) || (mode == LONGPIN_REVOKE_HIDDEN && !is_hidden(runs, run)) ||
+	    (mode == LONGPIN_REVOKE_FSDAX && !is_fs_dax(run)))
 		return 0;
 	return find_units(cursor, end, mode == LONGPIN_REVOKE_INSIDE);
 }

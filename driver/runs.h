@@ -145,11 +145,13 @@ struct longpin_run_cursor {
  * @LONGPIN_REVOKE_TOUCHED: each of which a page is in the part
  * @LONGPIN_REVOKE_INSIDE: those of which no page that is held is outside
  * @LONGPIN_REVOKE_HIDDEN: those that are hidden
+ * @LONGPIN_REVOKE_FSDAX: those of fs-DAX of which a page is in the part
  */
 enum longpin_revoke_mode {
 	LONGPIN_REVOKE_TOUCHED,
 	LONGPIN_REVOKE_INSIDE,
 	LONGPIN_REVOKE_HIDDEN,
+	LONGPIN_REVOKE_FSDAX,
 };
 
 /**

@@ -157,8 +157,7 @@ static long fill_in(struct taking *taking, struct longpin_taken *taken)
 	if (range->lease && !longpin_pin_fits(range, nr))
 		return 0; /* prepare_chunk() waits */
 	if (taken->device && taking->segment.kind == LONGPIN_KIND_FSDAX) {
-		device = longpin_dax_device(range->lease, taking->pgmap,
-					    file_inode(taking->segment.vma->vm_file)->i_sb);
+		device = longpin_dax_device(range->lease, taking->pgmap);
 		if (!device)
 			return longpin_refuse_at(taking->why, -EOPNOTSUPP,
 						 LONGPIN_REASON_LEASE_MEMORY, taking->addr);

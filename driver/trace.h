@@ -44,7 +44,8 @@
 		{ LONGPIN_CAUSE_UNMAP, "unmap" },            \
 		{ LONGPIN_CAUSE_INVALIDATE, "invalidate" },  \
 		{ LONGPIN_CAUSE_EXIT, "exit" },              \
-		{ LONGPIN_CAUSE_LET_GO, "let-go" })
+		{ LONGPIN_CAUSE_LET_GO, "let-go" },			\
+		{ LONGPIN_CAUSE_WRITE_PROTECT, "write-protect" })
 
 #define longpin_show_flags(flags)                 \
 	__print_flags(flags, "|",                 \

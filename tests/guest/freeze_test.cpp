@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: MIT
 // A lease for writing and what keeps a file system from being written to: freezing, and mounting it
-// read-only. What a store of the process itself must not do, COPY must not do either.
+// read-only. What a store of the process itself must not do, a lease must not do either.
 #include "support/child.hpp"
 #include "support/lease.hpp"
+#include "support/repeated.hpp"
 
 #include <catch2/catch.hpp>
 
+#include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <unistd.h>
+#include <vector>
 
 using namespace guest;
 
@@ -19,15 +23,6 @@ namespace {
 constexpr std::size_t pages = 4;
 constexpr std::byte mark{0x5a};
 
-/// COPY of one byte into a pin in a child, which may have to wait.
-child write_mark(const raw_device& device, std::uint32_t handle, std::size_t offset) {
-    return child([&device, handle, offset] {
-        if (device.write(handle, offset, &mark, 1) != 0) {
-            throw std::runtime_error("COPY");
-        }
-    });
-}
-
 /// What is on the device: through the mapping, which is the storage itself.
 std::byte stored(const dax_file& data, std::size_t offset) {
     return *static_cast<volatile std::byte*>(data.memory.at(offset));
@@ -35,7 +30,7 @@ std::byte stored(const dax_file& data, std::size_t offset) {
 
 } // namespace
 
-TEST_CASE("freeze: COPY into a lease waits until the file system is thawed") {
+TEST_CASE("freeze: a lease for writing holds nothing of a file system that is frozen") {
     for (const char* const filesystem : dax_filesystems) {
         for (const bool synced : {false, true}) {
             INFO(filesystem << (synced ? ", after fsync()" : ""));
@@ -45,55 +40,75 @@ TEST_CASE("freeze: COPY into a lease waits until the file system is thawed") {
                 device.must_pin(data.memory.data(), pages * page, leased_write);
             constexpr std::byte before{1};
             *data.memory.at(page) = before;
-            // Nothing is dirty after that, so freezing makes no page read-only: no event comes.
-            REQUIRE((!synced || ::fsync(data.descriptor.get()) == 0));
+            if (synced) { // what is taken after that is dirty again
+                REQUIRE(::fsync(data.descriptor.get()) == 0);
+                longpin_repin answer{};
+                REQUIRE(device.repin(handle, answer) == 0);
+            }
 
             frozen filesystem_frozen(data.descriptor);
-            child writer = write_mark(device, handle, page);
+            CHECK(must_query(device, handle).out_pages == 0);
+            for (std::size_t at = 0; at < pages * page; at += page) {
+                CHECK(device.write(handle, at, &mark, 1) == ESTALE);
+            }
+            child pinner([&] { // by a lease, which is its own; and by a store
+                const raw_device own;
+                longpin_pin pin{};
+                if (own.pin(data.memory.data(), pages * page, leased_write, pin) != 0 ||
+                    own.write(pin.out_handle, page, &mark, 1) != 0) {
+                    throw std::runtime_error("PIN and COPY");
+                }
+            });
             child control([&] { *data.memory.at(2 * page) = mark; });
-            CHECK(falls_asleep(writer.pid()));
+            CHECK(falls_asleep(pinner.pid()));
             CHECK(falls_asleep(control.pid()));
             CHECK(stored(data, page) == before);
 
-            // Reading goes on; and with O_NONBLOCK nobody waits.
-            std::byte byte{};
-            CHECK(device.read(handle, page, &byte, 1) == 0);
-            CHECK(byte == before);
-            REQUIRE(::fcntl(device.descriptor(), F_SETFL, O_NONBLOCK) == 0);
-            CHECK(device.write(handle, 3 * page, &mark, 1) == EAGAIN);
-            REQUIRE(::fcntl(device.descriptor(), F_SETFL, 0) == 0);
-            CHECK(stored(data, page) == before);
-
             filesystem_frozen.thaw();
-            CHECK(writer.wait());
+            CHECK(pinner.wait());
             CHECK(control.wait());
             CHECK(stored(data, page) == mark);
+            longpin_repin answer{};
+            REQUIRE(device.repin(handle, answer) == 0);
             CHECK(device.write(handle, 3 * page, &mark, 1) == 0);
         }
     }
 }
 
-TEST_CASE("freeze: a COPY that waits doesn't keep the pages, nor the mapping, nor other files") {
+TEST_CASE("freeze: nothing of a frozen file changes, whoever writes and pins all the time") {
+    const char* const filesystem =
+        GENERATE(from_range(dax_filesystems.begin(), dax_filesystems.end()));
+    CAPTURE(filesystem);
     const raw_device device;
-    const dax_file other("ext4_dax", pages * page);
-    dax_file data("xfs_dax", pages * page);
+    const dax_file data(filesystem, pages * page);
     const std::uint32_t handle = device.must_pin(data.memory.data(), pages * page, leased_write);
-    const std::uint32_t elsewhere =
-        device.must_pin(other.memory.data(), pages * page, leased_write);
-    frozen filesystem(data.descriptor);
-    child writer([&] { // the page is gone when it may be written to
-        if (device.write(handle, page, &mark, 1) != ESTALE) {
-            throw std::runtime_error("COPY");
+    std::uint8_t next = 0;
+    std::atomic<int> written = 0;
+    const repeated writer([&] {
+        std::array<std::byte, 64> content{};
+        content.fill(std::byte(next++));
+        for (std::size_t at = 0; at < pages * page; at += page) {
+            written += device.write(handle, at, content.data(), content.size()) == 0 ? 1 : 0;
         }
     });
-    REQUIRE(falls_asleep(writer.pid()));
-    data.memory.unmap();
-    CHECK(must_query(device, handle).out_pages == 0);
-    CHECK(device.write(elsewhere, page, &mark, 1) == 0);
-    CHECK(device.unpin(elsewhere) == 0);
-    filesystem.thaw();
-    CHECK(writer.wait());
-    CHECK(device.unpin(handle) == 0);
+    const repeated repinner([&] {
+        longpin_repin answer{};
+        (void)device.repin(handle, answer);
+    });
+    const int wanted = rounds(200);
+    for (int round = 0; round < wanted; round++) {
+        const int before = written;
+        REQUIRE(eventually([&] { return written > before; }));
+        const frozen snapshot(data.descriptor);
+        std::vector<std::byte> first(pages * page);
+        std::vector<std::byte> second(pages * page);
+        std::memcpy(first.data(), data.memory.data(), first.size());
+        for (int i = 0; i < 20; i++) {
+            ::usleep(100);
+            std::memcpy(second.data(), data.memory.data(), second.size());
+            REQUIRE(first == second);
+        }
+    }
 }
 
 TEST_CASE("freeze: of a pin of files on two file systems, what isn't frozen can be written to") {
@@ -109,9 +124,11 @@ TEST_CASE("freeze: of a pin of files on two file systems, what isn't frozen can 
     frozen filesystem(two);
     CHECK(device.write(handle, 0, &mark, 1) == 0);
     CHECK(device.write(handle, 2 * pages * page, &mark, 1) == 0); // private memory
-    REQUIRE(::fcntl(device.descriptor(), F_SETFL, O_NONBLOCK) == 0);
-    CHECK(device.write(handle, pages * page, &mark, 1) == EAGAIN);
+    CHECK(device.write(handle, pages * page, &mark, 1) == ESTALE);
     filesystem.thaw();
+    longpin_repin answer{};
+    CHECK(device.repin(handle, answer) == 0);
+    CHECK(answer.out_repinned == pages);
     CHECK(device.write(handle, pages * page, &mark, 1) == 0);
 }
 
@@ -130,7 +147,6 @@ TEST_CASE(
                        : errno;
         };
         CHECK(remount(MS_RDONLY) == EBUSY);
-        CHECK(device.write(handle, 0, &mark, 1) == 0);
 
         data.memory.unmap();
         data.descriptor.close();

@@ -106,16 +106,24 @@
  *   munmap(), mremap(), mmap() over it, execve(), the end of the process that made the pin;
  *   truncate, hole punch, collapse, insert, and exchange of a file's blocks, by anybody;
  *   MADV_DONTNEED, MADV_REMOVE and the like; the kernel, when it removes pages of fs-DAX from a
- *   mapping of its own accord, or the zero page of a hole that is written to.
+ *   mapping of its own accord, or the zero page of a hole that is written to;
+ *   of a lease for writing that holds fs-DAX: what makes the file system write-protect the pages,
+ *   fsync(), msync(), the writeback that comes by itself (within half a minute, as a rule),
+ *   freezing it, cloning or deduplicating the file's blocks. It wants to know of the next write,
+ *   to store it, to wait with it, or to give the file a block of its own first. LONGPIN_REPIN
+ *   tells it, as a store through the mapping does.
  *
- * What doesn't: fsync(), msync(), freezing a file system, unlink() of a file that is mapped; and
- * mprotect() and fork(), except of huge pages that are mapped as one (anonymous, shared memory or
- * fs-DAX), which they make the kernel split, and of private hugetlb pages.
+ * What doesn't: all that, of a lease for reading or of other memory; unlink() of a file that is
+ * mapped; and mprotect() and fork(), except of huge pages that are mapped as one (anonymous, shared
+ * memory or fs-DAX), which they make the kernel split, and of private hugetlb pages. (A process that
+ * has leased memory for writing may write to it by the lease after an mprotect(PROT_READ), too.)
  *
- * Of ordinary memory (anonymous, shared, hugetlb) a lease holds references, as a pin does: the
- * kernel neither reclaims, swaps out nor moves a page as long as it is leased, and a memory cgroup
- * that is too small for its leased pages runs out of memory. A process that wants such memory to be
- * reclaimable gives its leases back by itself. Of fs-DAX a lease holds no references.
+ * Of ordinary memory (anonymous, shared, hugetlb) a lease holds references, as a pin does. They keep
+ * the kernel from reclaiming, swapping out and moving anonymous memory as long as it is leased: a
+ * memory cgroup that is too small for its leased pages runs out of memory, and a process that wants
+ * such memory to be reclaimable gives its leases back by itself. Shared memory (tmpfs, memfd) the
+ * kernel takes out of the mapping before it looks at references: it is reclaimed, and so revoked. Of
+ * fs-DAX a lease holds no references.
  *
  * What is taken back are the units that the kernel names pages of: the rest of the pin stays. Of a
  * huge page that is mapped as one, all goes that the pin has of it. Where a mapping is divided, by
@@ -129,10 +137,9 @@
  * into is taken back as a whole. LONGPIN_QUERY, LONGPIN_EXTENTS and LONGPIN_COPY know exactly what
  * is left, and LONGPIN_REPIN takes what is mapped now in place of what is gone.
  *
- * What the holder writes through the pin to fs-DAX is in the file; but fsync() is not told of it,
- * and need not flush it from the processor's caches. A program that needs it there after a loss of
- * power flushes it itself. LONGPIN_COPY waits while the file system is frozen, as a store through
- * the mapping does; a device that was given an address does not.
+ * What the holder writes through the pin to fs-DAX is in the file, and the next fsync() flushes it
+ * from the processor's caches, as it does what is stored through the mapping. While the file system
+ * is frozen there is no lease for writing, and LONGPIN_REPIN waits, as a store does.
  *
  * What a lease can't do is stop a device that was told a physical address. A program that hands
  * addresses to a device has to stop it when it is told of a revocation; grace_ms gives it the
@@ -156,6 +163,9 @@
  *             MADV_DONTNEED, or the kernel moved or reclaimed them
  * EXIT        the process that made the pin ended, or called execve()
  * LET_GO      LONGPIN_LET_GO
+ * WRITE_PROTECT
+ *             a file system with DAX write-protected pages of a lease for writing, to be told of
+ *             the next write to them
  */
 #define LONGPIN_CAUSE_UNPIN		1
 #define LONGPIN_CAUSE_CLOSE		2
@@ -163,6 +173,7 @@
 #define LONGPIN_CAUSE_INVALIDATE	4
 #define LONGPIN_CAUSE_EXIT		5
 #define LONGPIN_CAUSE_LET_GO		6
+#define LONGPIN_CAUSE_WRITE_PROTECT	7
 
 /*
  * What a struct longpin_event says.
@@ -226,6 +237,7 @@ struct longpin_event {
  *
  * As long as a 64-bit load of it finds the same value, every leased page that was held when
  * that value was first seen is held still. A child that fork()s off does not inherit the mapping.
+ * As every mapping of a file, it keeps the file open: the pins end when it is unmapped too.
  *
  * Errors of mmap(): EINVAL (other than one page at offset 0), EACCES (not MAP_SHARED
  * and PROT_READ alone), ENOMEM.
@@ -272,7 +284,7 @@ struct longpin_status {
  * DEVICE_PAGE    EOPNOTSUPP at: ZONE_DEVICE memory other than device-DAX
  * LEASE_MEMORY   EOPNOTSUPP at: memory that can't be leased: a private mapping of a file, a
  *                file in the page cache, pages that another driver mapped; or a file
- *                on a fifth device with DAX, or, for writing, on a second file system of one device
+ *                on a fifth device with DAX
  * DRIVER_MEMORY  EOPNOTSUPP at: a write pin of pages that another driver mapped. It knows of those
  *                who write to them by their mappings, and the pin would outlive these: a BPF map
  *                that was frozen must not change any more
@@ -406,8 +418,8 @@ struct longpin_info {
  * @out_asked: what the request would add
  * @eventfd: an eventfd, with LONGPIN_PIN_EVENTFD; else must be 0
  * @grace_ms: milliseconds that the holder is given, with LONGPIN_PIN_LEASE, before another
- *	program's truncate or hole punch of a file on fs-DAX, or the unbinding of a device-DAX
- *	device, takes pages back; at most out_max_grace_ms of LONGPIN_INFO. That program waits
+ *	program's truncate, hole punch or fsync() of a file on fs-DAX, or the unbinding of a
+ *	device-DAX device, takes pages back; at most out_max_grace_ms of LONGPIN_INFO. That program waits
  *	about as long as the largest grace there may be, and no longer, however many pins are in
  *	its way; so a holder may get less. All other causes take the pages at once
  *
@@ -536,9 +548,8 @@ struct longpin_query {
  * Errors: ENOENT (no such handle), EINVAL (length 0, or beyond the end), EBADF (the file is not
  * open for that direction), EPERM (LONGPIN_COPY_WRITE to a pin made without
  * LONGPIN_PIN_WRITE), ESTALE (a page was taken back: what lies before it was copied), EFAULT
- * (the buffer), EHWPOISON (a page is known to be broken, or is found to be), EAGAIN (the file
- * system of a page of fs-DAX is frozen, and the file is O_NONBLOCK; else the call waits), EROFS (it
- * was made read-only by force), ENOMEM (kernel memory), EINTR (a fatal signal came).
+ * (the buffer), EHWPOISON (a page is known to be broken, or is found to be), ENOMEM (kernel
+ * memory), EINTR (a fatal signal came).
  *
  * Layout: 48 bytes, no padding.
  */

@@ -45,6 +45,9 @@ std::string to_text(longpin::cause cause) {
         break;
     case longpin::cause::exit: because = "its process ended or ran another program"; break;
     case longpin::cause::let_go: because = "its holder let go"; break;
+    case longpin::cause::write_protect:
+        because = "its file system wants to know of the next write";
+        break;
     }
     return fmt::format("{} ({})", because, longpin::name(cause));
 }

@@ -11,6 +11,7 @@ std::string_view name(cause what) noexcept {
     case cause::invalidate: return "invalidate";
     case cause::exit: return "exit";
     case cause::let_go: return "let_go";
+    case cause::write_protect: return "write_protect";
     }
     return "unknown";
 }

@@ -18,6 +18,7 @@ enum class cause : std::uint32_t {
                     ///< the kernel moved or reclaimed them
     exit = 5,       ///< the process that made the pin ended, or called execve()
     let_go = 6,     ///< LONGPIN_LET_GO
+    write_protect = 7, ///< a file system with DAX write-protected pages of a lease for writing
 };
 
 /// The short name of a cause: "unpin". "unknown" for a number that this version of the
