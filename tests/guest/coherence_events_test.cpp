@@ -5,12 +5,12 @@
 #include "support/held.hpp"
 #include "support/mapping.hpp"
 #include "support/page_table.hpp"
+#include "support/swap_space.hpp"
 
 #include <catch2/catch.hpp>
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <sched.h>
@@ -20,22 +20,6 @@
 using namespace guest;
 
 namespace {
-
-/// Swap on compressed memory, for as long as the object lives.
-class swap_space {
-public:
-    swap_space() {
-        REQUIRE(std::system("/usr/sbin/modprobe zram && echo 64M > /sys/block/zram0/disksize && "
-                            "mkswap /dev/zram0 > /dev/null && swapon /dev/zram0") == 0);
-    }
-    ~swap_space() {
-        [[maybe_unused]] const int code = std::system("swapoff /dev/zram0; rmmod zram");
-    }
-    swap_space(const swap_space&) = delete;
-    swap_space& operator=(const swap_space&) = delete;
-    swap_space(swap_space&&) = delete;
-    swap_space& operator=(swap_space&&) = delete;
-};
 
 /// Asks for pages to be moved to a NUMA node; returns how many are there afterwards.
 std::size_t move_to_node(const mapping& memory, int node) {

@@ -4,8 +4,10 @@
 #include "raw_device.hpp"
 #include "system_state.hpp"
 
+#include <cerrno>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <system_error>
 #include <unistd.h>
 
 namespace guest {
@@ -34,6 +36,13 @@ void memory_cgroup::join() const {
 
 void memory_cgroup::set(const std::string& file, const std::string& value) const {
     must(write_line(path_ + "/" + file, value) == 0, "write to a file of a cgroup");
+}
+
+void memory_cgroup::reclaim(std::uint64_t bytes) const {
+    const int err = write_line(path_ + "/memory.reclaim", std::to_string(bytes));
+    if (err != 0 && err != EAGAIN) {
+        throw std::system_error(err, std::generic_category(), "memory.reclaim");
+    }
 }
 
 std::uint64_t memory_cgroup::stat(const std::string& key) const {

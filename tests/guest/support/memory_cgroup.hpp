@@ -24,6 +24,9 @@ public:
     /// Writes one of its files (memory.max, say).
     void set(const std::string& file, const std::string& value) const;
 
+    /// Has the kernel reclaim so much of its memory, or as much as it can.
+    void reclaim(std::uint64_t bytes) const;
+
     /// A number in memory.stat.
     [[nodiscard]] std::uint64_t stat(const std::string& key) const;
 
