@@ -41,13 +41,11 @@
 
 static unsigned long max_pages;
 module_param(max_pages, ulong, 0644);
-MODULE_PARM_DESC(max_pages,
-		 "Pages that the pins of all users may keep, huge pages whole; 0 for no limit (default 0)");
+MODULE_PARM_DESC(max_pages, "Pages that all pins together may keep; 0 for no limit (default 0)");
 
 static unsigned long max_user_pages;
 module_param(max_user_pages, ulong, 0644);
-MODULE_PARM_DESC(max_user_pages,
-		 "Pages that the pins of one user may keep, huge pages whole; 0 for no limit (default 0)");
+MODULE_PARM_DESC(max_user_pages, "Pages that one user's pins may keep; 0 for no limit (default 0)");
 
 static atomic_long_t all_pages = ATOMIC_LONG_INIT(0);
 
@@ -66,7 +64,7 @@ struct longpin_user {
 	struct user_struct *account;
 	const struct cred *holder;
 	atomic_long_t pages;
-	spinlock_t huge_lock;
+	spinlock_t huge_lock; /* see above */
 	struct rb_root huge;
 	unsigned long charges;
 };
@@ -457,7 +455,7 @@ static void uncharge_piece(struct longpin_user *user, const struct huge_piece *p
 		part = NULL;
 	else
 		rb_erase(&part->node, &user->huge);
-	/* What isn't held any more is charged a moment longer: a limit may refuse, never be passed. */
+	/* What isn't held any more is charged a moment longer: a limit is never passed. */
 	if (rest > old_rest) {
 		atomic_long_add(rest - old_rest, &user->pages);
 		atomic_long_add(rest - old_rest, &all_pages);

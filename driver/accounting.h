@@ -11,8 +11,8 @@ struct mm_struct;
 
 /**
  * struct longpin_charge - who pays for the pages of a pin
- * @user: the user who pays; a reference is held until longpin_charge_forget(); NULL when nothing was
- *	ever charged
+ * @user: the user who pays; a reference is held until longpin_charge_forget(); NULL when nothing
+ *	was ever charged
  * @mm: whose pinned_vm (VmPin) counts them; a reference on the struct is held,
  *	not on the address space, which may be gone when the charge is undone
  * @pages: how many

@@ -2,13 +2,14 @@
 /*
  * The devices on which the files lie that a lease holds pages of.
  *
- * A lease has to notice that a device goes. It holds a reference on the device's pagemap, or the page structures
- * would go under it. A task that unbinds the device waits for that reference, uninterruptibly; and
- * unlike device-DAX, a mounted file system is not unmapped before, so that no notifier reports it.
- * Nor does anybody else: a bus notifier comes for the device that is unbound, which says nothing of
- * the file systems that lie on it by way of partitions, a mapper or a real-time device. What is
- * certain is that the pagemap's reference count has been killed. So it is looked at now and then,
- * as long as there are such leases; and no page of a pagemap that is dying is leased any more.
+ * A lease has to notice that a device goes. It holds a reference on the device's pagemap, or the
+ * page structures would go under it. A task that unbinds the device waits for that reference,
+ * uninterruptibly; and unlike device-DAX, a mounted file system is not unmapped before, so that no
+ * notifier reports it. Nor does anybody else: a bus notifier comes for the device that is unbound,
+ * which says nothing of the file systems that lie on it by way of partitions, a mapper or a real-
+ * time device. What is certain is that the pagemap's reference count has been killed. So it is
+ * looked at now and then, as long as there are such leases; and no page of a pagemap that is dying
+ * is leased any more.
  *
  * Lock order: see struct pinned_range.
  */

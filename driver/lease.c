@@ -29,10 +29,11 @@
  * can't be done in the callback; nor should the task that revokes wake the holder's waiters, who
  * may be many. Work items do both.
  *
- * A file system write-protects a page to be told of the next write: when it has stored the page, when
- * it is frozen, when the block has become another file's too. Pages that are referenced are never
- * those of such a file system. A lease for writing has no reference on fs-DAX, and so nothing but the
- * right that its pages were taken with: it loses them. REPIN takes them by a fault for writing.
+ * A file system write-protects a page to be told of the next write: when it has stored the page,
+ * when it is frozen, when the block has become another file's too. Pages that are referenced are
+ * never those of such a file system. A lease for writing has no reference on fs-DAX, and so nothing
+ * but the right that its pages were taken with: it loses them. REPIN takes them by a fault for
+ * writing.
  *
  * A holder may ask for a grace. It is given where another program removes blocks of a file on
  * fs-DAX: the program waits, but for all holders that are in its way together not much longer than
@@ -278,8 +279,8 @@ static void stop_notifier(struct longpin_lease *lease)
 {
 	mmu_interval_notifier_remove(&lease->notifier);
 	/*
-	 * Linux before 5.18, and stable releases before 5.10.113 and 5.15.36, return from that while
-	 * another task may be at the notifier yet, under a lock that this takes.
+	 * Linux before 5.18, and stable releases before 5.10.113 and 5.15.36, return from that
+	 * while another task may be at the notifier yet, under a lock that this takes.
 	 */
 	mmu_interval_read_begin(&lease->notifier);
 }

@@ -375,6 +375,10 @@ static int get_filters(struct dump *dump, struct nlattr **attrs, struct netlink_
 {
 	if (attrs[LONGPIN_A_PIN_CONTEXT])
 		dump->only_context = nla_get_u32(attrs[LONGPIN_A_PIN_CONTEXT]);
+	if (dump->only_context) { /* others aren't even looked at */
+		dump->context = min_t(u32, dump->only_context, INT_MAX);
+		dump->last = min(dump->last, dump->context);
+	}
 	if (attrs[LONGPIN_A_PIN_HANDLE])
 		dump->only_handle = nla_get_u32(attrs[LONGPIN_A_PIN_HANDLE]);
 	if (attrs[LONGPIN_A_PIN_KINDS])

@@ -495,8 +495,8 @@ bool pinned_range_revoke(struct pinned_range *range, struct longpin_revoke *what
 			note_detached(range, &revoked, cause);
 		spin_unlock(&range->lock);
 
-		references += longpin_give_back_revoked(&revoked, &range->charge, dirty,
-							what->may_sleep);
+		references +=
+			longpin_give_back_revoked(&revoked, &range->charge, dirty, what->may_sleep);
 		if (revoked.nr)
 			note_given_back(range, revoked.pages + revoked.hidden);
 		if (what->may_sleep)

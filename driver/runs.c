@@ -978,8 +978,8 @@ void longpin_runs_release(struct longpin_runs *runs, struct longpin_charge *char
 	list_for_each_entry_safe(block, next, &runs->blocks, node) {
 		for (run = block->run; run < block->run + block->used; run++) {
 			if (!is_gap(run))
-				give_back_run(run, charge,
-					      dirty ? MARK_DIRTY_LOCKED : LEAVE_CLEAN, true);
+				give_back_run(run, charge, dirty ? MARK_DIRTY_LOCKED : LEAVE_CLEAN,
+					      true);
 		}
 		drop_block(runs, block);
 	}

@@ -140,7 +140,8 @@ public:
             std::uint64_t pages = 0;
             for (const longpin_extent& extent : extents) {
                 pages += pages_of(pin.at + extent.offset, extent.length);
-                for (std::uint64_t i = extent.phys / huge; i <= (extent.phys + extent.length - 1) / huge; i++) {
+                for (std::uint64_t i = extent.phys / huge;
+                     i <= (extent.phys + extent.length - 1) / huge; i++) {
                     blocks.insert(i);
                 }
             }

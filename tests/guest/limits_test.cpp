@@ -74,7 +74,7 @@ int by_the_same_page(const contexts& open, const mapping& memory, watch& seen) {
     return err;
 }
 
-int by_what_is_unmapped(const contexts& open, const mapping&, watch& seen) {
+int by_what_is_unmapped(const contexts& open, const mapping& /*memory*/, watch& seen) {
     int err = 0;
     for (std::size_t i = 0; i < 2 * limit && err == 0; i++) {
         err = open[0].pin(mapping::small(page).data(), page);
@@ -92,7 +92,7 @@ int by_many_contexts(const contexts& open, const mapping& memory, watch& seen) {
     return err;
 }
 
-int by_many_processes(const contexts& open, const mapping&, watch&) {
+int by_many_processes(const contexts& open, const mapping& /*memory*/, watch& /*seen*/) {
     int err = 0;
     for (std::size_t i = 0; i < 2 * limit && err == 0; i++) {
         err = in_child([&] { return open[0].pin(mapping::small(page).data(), page); });
@@ -243,7 +243,8 @@ TEST_CASE("limits: the administrator's count a huge page whole that a pin keeps 
     std::vector<std::uint32_t> handles;
     longpin_pin answer{};
     CHECK(pin_a_page_of_each(device, huge, flags, handles, answer) == 2);
-    CHECK(answer.out_reason == (by_user ? LONGPIN_REASON_MAX_USER_PAGES : LONGPIN_REASON_MAX_PAGES));
+    CHECK(answer.out_reason ==
+          (by_user ? LONGPIN_REASON_MAX_USER_PAGES : LONGPIN_REASON_MAX_PAGES));
     CHECK(answer.out_limit == 1400 * page);
     CHECK(answer.out_used == 1025 * page); // with the page that is refused
     CHECK(answer.out_asked == 511 * page); // and the rest of its huge page

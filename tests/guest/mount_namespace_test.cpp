@@ -71,7 +71,8 @@ TEST_CASE("mount namespaces: a file is named as the process saw it, and known by
 }
 
 TEST_CASE("mount namespaces: the kernel's answers don't depend on what a container has mounted") {
-    // Neither /proc, nor /sys, nor a file of longpin's is there: all that is known comes by netlink.
+    // Neither /proc, nor /sys, nor a file of longpin's is there: all that is known comes by
+    // netlink.
     const raw_device device;
     const mapping memory = mapping::anonymous(2 * page);
     device.must_pin(memory.data(), 2 * page);

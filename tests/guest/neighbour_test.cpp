@@ -4,6 +4,9 @@
 // many, and with a slack that a busy machine needs.
 #include "support/child.hpp"
 #include "support/lease.hpp"
+#include "support/netlink.hpp"
+
+#include <longpin/longpin.hpp>
 
 #include <catch2/catch.hpp>
 
@@ -12,6 +15,7 @@
 #include <chrono>
 #include <fcntl.h>
 #include <functional>
+#include <string_view>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -44,12 +48,130 @@ bool about_the_same(microseconds alone, microseconds loaded) {
     return loaded < 5 * alone + microseconds(500);
 }
 
+/// The shortest times of what a program does that has to do with longpin, or with memory.
+struct daily_work {
+    microseconds pin, open, get, dump, truncate, unmap;
+};
+
+daily_work measure_daily_work(const file& shared) {
+    constexpr int tries = 30;
+    constexpr std::size_t length = 16 * page;
+    const auto nothing = [] {};
+    const raw_device device;
+    const mapping memory = mapping::small(length);
+    const std::uint32_t handle = device.must_pin(memory.data(), length);
+    const std::uint32_t context = context_of(device);
+    const longpin::inventory inventory;
+    daily_work took{};
+    took.pin = best_of(tries, nothing, [&] {
+        must(device.unpin(device.must_pin(memory.data(), length)) == 0, "UNPIN");
+    });
+    took.open = best_of(tries, nothing, [] { const raw_device another; });
+    took.get = best_of(tries, nothing,
+                       [&] { must(inventory.find_pin(context, handle).has_value(), "PIN_GET"); });
+    took.dump = best_of(tries, nothing,
+                        [&] { must(inventory.pins({.context = context}).size() == 1, "dump"); });
+    took.truncate = best_of(
+        tries,
+        [&] {
+            must(::ftruncate(shared.get(), length) == 0, "ftruncate");
+            const mapping all(length, PROT_READ | PROT_WRITE, MAP_SHARED, shared.get());
+            all.fill();
+        },
+        [&] { must(::ftruncate(shared.get(), 0) == 0, "ftruncate"); });
+    mapping own;
+    took.unmap = best_of(
+        tries, [&] { own = mapping::small(length); }, [&] { own.unmap(); });
+    return took;
+}
+
 void allow_open_files(rlim_t files) {
     const rlimit limit{files, files};
     must(::setrlimit(RLIMIT_NOFILE, &limit) == 0, "setrlimit");
 }
 
 } // namespace
+
+TEST_CASE("neighbours: thousands of what one user may own, and what another one feels of it") {
+    constexpr int many = 10000;
+    struct estate {
+        const char* name;
+        std::function<void(const raw_device&)> acquire; ///< and wait
+    };
+    gate owned;
+    gate end;
+    const auto keep = [&] {
+        owned.open();
+        end.pass();
+    };
+    const std::vector<estate> estates = {
+        {"nothing", [&](const raw_device&) { keep(); }},
+        {"pins",
+         [&](const raw_device& device) {
+             const mapping memory = mapping::small(page);
+             for (int i = 0; i < many; i++) {
+                 device.must_pin(memory.data(), page);
+             }
+             keep();
+         }},
+        {"leases",
+         [&](const raw_device& device) {
+             const mapping memory = mapping::small(page);
+             for (int i = 0; i < many; i++) {
+                 device.must_pin(memory.data(), page, leased);
+             }
+             keep();
+         }},
+        {"events that nobody reads",
+         [&](const raw_device& device) {
+             const mapping memory = mapping::small(page);
+             for (int i = 0; i < many; i++) {
+                 const std::uint32_t handle = device.must_pin(memory.data(), page, leased);
+                 must(::madvise(memory.data(), page, MADV_DONTNEED) == 0, "madvise");
+                 must(device.unpin(handle) == 0, "UNPIN");
+             }
+             keep();
+         }},
+        {"open files, with a pin each",
+         [&](const raw_device&) {
+             allow_open_files(many + 100);
+             const mapping memory = mapping::small(page);
+             const std::vector<raw_device> open(many / 2);
+             for (const raw_device& one : open) {
+                 one.must_pin(memory.data(), page);
+             }
+             keep();
+         }},
+        {"runs",
+         [&](const raw_device& device) {
+             const mapping memory = mapping::runs(many);
+             device.must_pin(memory.data(), memory.length());
+             keep();
+         }},
+    };
+    const file shared(::memfd_create("shared", MFD_CLOEXEC));
+    daily_work alone{};
+    for (const estate& one : estates) {
+        CAPTURE(one.name);
+        child owner([&] {
+            const raw_device device;
+            one.acquire(device);
+        });
+        REQUIRE(owned.pass_within(120000));
+        const auto now = in_child([&] { return measure_daily_work(shared); });
+        if (std::string_view(one.name) == "nothing") {
+            alone = now;
+        }
+        CHECK(about_the_same(alone.pin, now.pin));
+        CHECK(about_the_same(alone.open, now.open));
+        CHECK(about_the_same(alone.get, now.get));
+        CHECK(about_the_same(alone.dump, now.dump));
+        CHECK(about_the_same(alone.truncate, now.truncate));
+        CHECK(about_the_same(alone.unmap, now.unmap));
+        end.open();
+        CHECK(owner.wait());
+    }
+}
 
 TEST_CASE("neighbours: leases that hold nothing don't slow a truncate") {
     constexpr int leases = 10000;

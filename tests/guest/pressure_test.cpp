@@ -79,7 +79,8 @@ std::size_t resident(const mapping& memory) {
 
 } // namespace
 
-TEST_CASE("pressure: of what is leased the kernel reclaims shared memory alone, and takes it back") {
+TEST_CASE(
+    "pressure: of what is leased the kernel reclaims shared memory alone, and takes it back") {
     const swap_space swap;
     const memory_cgroup cgroup;
     for (const kind which : {kind::anonymous, kind::huge, kind::shared, kind::fs_dax}) {

@@ -115,15 +115,16 @@
  *
  * What doesn't: all that, of a lease for reading or of other memory; unlink() of a file that is
  * mapped; and mprotect() and fork(), except of huge pages that are mapped as one (anonymous, shared
- * memory or fs-DAX), which they make the kernel split, and of private hugetlb pages. (A process that
- * has leased memory for writing may write to it by the lease after an mprotect(PROT_READ), too.)
+ * memory or fs-DAX), which they make the kernel split, and of private hugetlb pages. (A process
+ * that has leased memory for writing may write to it by the lease after an mprotect(PROT_READ),
+ * too.)
  *
- * Of ordinary memory (anonymous, shared, hugetlb) a lease holds references, as a pin does. They keep
- * the kernel from reclaiming, swapping out and moving anonymous memory as long as it is leased: a
- * memory cgroup that is too small for its leased pages runs out of memory, and a process that wants
- * such memory to be reclaimable gives its leases back by itself. Shared memory (tmpfs, memfd) the
- * kernel takes out of the mapping before it looks at references: it is reclaimed, and so revoked. Of
- * fs-DAX a lease holds no references.
+ * Of ordinary memory (anonymous, shared, hugetlb) a lease holds references, as a pin does. They
+ * keep the kernel from reclaiming, swapping out and moving anonymous memory as long as it is
+ * leased: a memory cgroup that is too small for its leased pages runs out of memory, and a process
+ * that wants such memory to be reclaimable gives its leases back by itself. Shared memory (tmpfs,
+ * memfd) the kernel takes out of the mapping before it looks at references: it is reclaimed, and so
+ * revoked. Of fs-DAX a lease holds no references.
  *
  * What is taken back are the units that the kernel names pages of: the rest of the pin stays. Of a
  * huge page that is mapped as one, all goes that the pin has of it. Where a mapping is divided, by
@@ -419,9 +420,9 @@ struct longpin_info {
  * @eventfd: an eventfd, with LONGPIN_PIN_EVENTFD; else must be 0
  * @grace_ms: milliseconds that the holder is given, with LONGPIN_PIN_LEASE, before another
  *	program's truncate, hole punch or fsync() of a file on fs-DAX, or the unbinding of a
- *	device-DAX device, takes pages back; at most out_max_grace_ms of LONGPIN_INFO. That program waits
- *	about as long as the largest grace there may be, and no longer, however many pins are in
- *	its way; so a holder may get less. All other causes take the pages at once
+ *	device-DAX device, takes pages back; at most out_max_grace_ms of LONGPIN_INFO. That
+ *	program waits about as long as the largest grace there may be, and no longer, however many
+ *	pins are in its way; so a holder may get less. All other causes take the pages at once
  *
  * All or nothing: the pin covers the whole range or the call fails. Pins may
  * overlap, and are independent of each other. The pages are charged to the

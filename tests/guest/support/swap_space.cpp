@@ -8,8 +8,9 @@
 namespace guest {
 
 swap_space::swap_space() {
-    const run_result made = shell("/usr/sbin/modprobe zram && echo 128M > /sys/block/zram0/disksize "
-                                  "&& mkswap /dev/zram0 > /dev/null && swapon /dev/zram0");
+    const run_result made =
+        shell("/usr/sbin/modprobe zram && echo 128M > /sys/block/zram0/disksize "
+              "&& mkswap /dev/zram0 > /dev/null && swapon /dev/zram0");
     if (made.code != 0) {
         throw std::runtime_error(made.output);
     }
