@@ -547,6 +547,17 @@ enum dirty_mode {
 };
 
 /*
+ * Are these pages, which are held in units of 2^order pages, surely no part of a huge page, or all
+ * of one? It is asked for each unit: so it is short, and lets accounting.c look at the others.
+ */
+static bool is_whole(const struct page *page, unsigned long pages, unsigned int order)
+{
+	if (!order)
+		return pages == 1 && !longpin_page_order(page);
+	return pages == 1UL << order && longpin_page_order(page) <= order;
+}
+
+/*
  * Drop the references that hold a run, or held it until it was handed over; and if @charge isn't
  * NULL, what longpin_charge_taken() charged to it.
  */
@@ -570,19 +581,13 @@ static void drop_references(const struct longpin_run *run, struct longpin_charge
 		} else {
 			if (dirty == MARK_DIRTY)
 				longpin_mark_dirty(first, references);
-			if (charge)
+			if (charge && !is_whole(first, next - pfn, run->order))
 				longpin_uncharge_huge(charge, pfn, next - pfn, run->order);
 			longpin_unpin_range(first, references, dirty == MARK_DIRTY_LOCKED);
 		}
 		if (may_sleep)
 			cond_resched();
 	}
-}
-
-/* Does a run keep memory that others could have? A device's is that of its file alone. */
-static bool keeps_memory(const struct longpin_run *run)
-{
-	return !run->hole && !is_device(run);
 }
 
 /* Give back what a run of a list holds. */
@@ -609,22 +614,23 @@ static void give_back_run(const struct longpin_run *run, struct longpin_charge *
 int longpin_charge_taken(const struct longpin_taken *taken, struct longpin_charge *charge,
 			 struct longpin_refusal *why)
 {
-	const struct longpin_run *run;
-	unsigned int i;
+	const struct longpin_run *run = taken->runs, *end = run + taken->nr;
 	int err = 0;
 
-	for (i = 0; !err && i < taken->nr; i++) {
-		run = &taken->runs[i];
-		if (keeps_memory(run))
-			err = longpin_charge_huge(charge, run->pfn, run->pages, run->order, why);
+	/* A device's memory is that of its file alone, and a hole holds none. */
+	if (taken->device || run->hole)
+		return 0;
+	for (; run < end; run++) {
+		if (is_whole(pfn_to_page(run->pfn), run->pages, run->order))
+			continue;
+		err = longpin_charge_huge(charge, run->pfn, run->pages, run->order, why);
+		if (err)
+			break;
 	}
 	if (!err)
 		return 0;
-	for (i--; i > 0; i--) {
-		run = &taken->runs[i - 1];
-		if (keeps_memory(run))
-			longpin_uncharge_huge(charge, run->pfn, run->pages, run->order);
-	}
+	while (run-- > taken->runs)
+		longpin_uncharge_huge(charge, run->pfn, run->pages, run->order);
 	return err;
 }
 
