@@ -29,11 +29,10 @@
  * can't be done in the callback; nor should the task that revokes wake the holder's waiters, who
  * may be many. Work items do both.
  *
- * A file system write-protects a page to be told of the next write: when it has stored the page,
- * when it is frozen, when the block has become another file's too. Pages that are referenced are
- * never those of such a file system. A lease for writing has no reference on fs-DAX, and so nothing
- * but the right that its pages were taken with: it loses them. REPIN takes them by a fault for
- * writing.
+ * A file system write-protects a page to be told of the next write: when it has stored the page, or
+ * is frozen. Pages that are referenced are never those of such a file system. A lease for writing
+ * has no reference on fs-DAX, and so nothing but the right that its pages were taken with: it loses
+ * them. REPIN takes them by a fault for writing.
  *
  * A holder may ask for a grace. It is given where another program removes blocks of a file on
  * fs-DAX: the program waits, but for all holders that are in its way together not much longer than

@@ -90,11 +90,18 @@ void by_sync(const leased_memory& /*data*/) {
     ::sync();
 }
 
-void by_sync_file_range(const leased_memory& data) {
-    must(data.descriptor.get() < 0 ||
-             ::sync_file_range(data.descriptor.get(), 0, 0,
-                               SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER) == 0,
+void write_back(const leased_memory& data, unsigned int flags) {
+    must(data.descriptor.get() < 0 || ::sync_file_range(data.descriptor.get(), 0, 0, flags) == 0,
          "sync_file_range");
+}
+
+void by_sync_file_range(const leased_memory& data) {
+    write_back(data, SYNC_FILE_RANGE_WRITE_AND_WAIT);
+}
+
+/// As the kernel begins it from time to time: of DAX it stores nothing then.
+void by_background_writeback(const leased_memory& data) {
+    write_back(data, SYNC_FILE_RANGE_WRITE);
 }
 
 void by_freezing(const leased_memory& data) {
@@ -121,6 +128,7 @@ constexpr std::array protectors = {
     protector{"msync", by_msync, true},
     protector{"sync", by_sync, true},
     protector{"sync_file_range", by_sync_file_range, true},
+    protector{"background writeback", by_background_writeback, false},
     protector{"freeze and thaw", by_freezing, true},
     protector{"mprotect", by_mprotect, false},
     protector{"fork", by_fork, false},
@@ -185,4 +193,21 @@ TEST_CASE("write protection: of a pin that has some of fs-DAX, the rest stays") 
     REQUIRE(!events.empty());
     CHECK(events.front().offset == length);
     CHECK(events.back().offset + events.back().length == 2 * length);
+}
+
+TEST_CASE("write protection: a process writes by its lease to what it has protected by itself") {
+    for (const subject& of : subjects) {
+        if ((of.flags & LONGPIN_PIN_WRITE) == 0) {
+            continue;
+        }
+        CAPTURE(of.name);
+        const raw_device device;
+        const leased_memory data = of.make();
+        const std::uint32_t handle = device.must_pin(data.memory.data(), length, of.flags);
+        data.memory.protect(PROT_READ);
+        const std::byte mark{0x77};
+        CHECK(device.write(handle, page, &mark, 1) == 0);
+        CHECK(*data.memory.at(page) == mark);
+        CHECK(device.events().empty());
+    }
 }

@@ -108,10 +108,8 @@
  *   MADV_DONTNEED, MADV_REMOVE and the like; the kernel, when it removes pages of fs-DAX from a
  *   mapping of its own accord, or the zero page of a hole that is written to;
  *   of a lease for writing that holds fs-DAX: what makes the file system write-protect the pages,
- *   fsync(), msync(), the writeback that comes by itself (within half a minute, as a rule),
- *   freezing it, cloning or deduplicating the file's blocks. It wants to know of the next write,
- *   to store it, to wait with it, or to give the file a block of its own first. LONGPIN_REPIN
- *   tells it, as a store through the mapping does.
+ *   fsync(), msync(), sync(), freezing it. It wants to know of the next write, to store it, or to
+ *   wait with it. LONGPIN_REPIN tells it, as a store through the mapping does.
  *
  * What doesn't: all that, of a lease for reading or of other memory; unlink() of a file that is
  * mapped; and mprotect() and fork(), except of huge pages that are mapped as one (anonymous, shared
