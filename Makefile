@@ -286,7 +286,7 @@ debug_guest = $(guest) --memory $(1) --append 'page_owner=on vm_debug=- bdev_all
 .PHONY: test-guest-debug
 test-guest-debug: all
 	tests/part guest-$(KERNEL) $(call debug_guest,6G) --name test-$(KERNEL) $(guest_tests) --timeout 9000 -- \
-		/longpin/run-tests '$(or $(FILTER),~[.]~[soft_dirty])'
+		/longpin/run-tests '$(or $(FILTER),~[.])'
 
 .PHONY: test-faults-debug
 test-faults-debug: all

@@ -183,6 +183,7 @@ int longpin_classify(struct mm_struct *mm, unsigned long addr, u32 flags,
 	segment->end = vma->vm_end;
 	segment->data_end = data_end(vma);
 	segment->kind = kind;
+	segment->watched = userfaultfd_armed(vma);
 	set_gup_flags(vma, write, segment);
 	return 0;
 }

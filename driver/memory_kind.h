@@ -18,6 +18,7 @@ struct vm_area_struct;
  * @gup_flags: FOLL_WRITE and FOLL_FORCE as the mapping needs them
  * @cow_flags: the same for a page that is not the process's own yet, and so has to be copied before
  *	it is taken with @gup_flags; 0 where no page is looked at for that
+ * @watched: a userfaultfd handler may have to bring pages in
  */
 struct memory_segment {
 	struct vm_area_struct *vma;
@@ -26,6 +27,7 @@ struct memory_segment {
 	u32 kind;
 	unsigned int gup_flags;
 	unsigned int cow_flags;
+	bool watched;
 };
 
 int longpin_classify(struct mm_struct *mm, unsigned long addr, u32 flags,

@@ -18,9 +18,10 @@
  * file-system DAX by itself, on every kernel, but it lets write pins of what a driver mapped
  * through, and Linux before 6.5 those of a file's page cache.
  *
- * Pages that a userfaultfd handler has to bring in are brought in before they are taken, on kernels
- * whose long-term variant doesn't wait for it. Nothing is held then that the handler may want, but
- * what it is to fill: neither the mmap lock nor, but by REPIN of the same pin, any lock of ours.
+ * Where a userfaultfd handler watches, pages are brought in before they are taken: not every
+ * kernel's long-term variant waits for it, and with CONFIG_DEBUG_VM such a kernel prints a stack
+ * trace. Nothing is held then that the handler may want, but what it is to fill: neither the mmap
+ * lock nor, but by REPIN of the same pin, any lock of ours.
  *
  * Device-DAX, and file-system DAX under a lease. A pin must keep the device from being unbound,
  * and get_user_pages holds its reference on the pagemap only until it returns: between its
@@ -367,6 +368,12 @@ static long take_ordinary(struct taking *taking, unsigned long nr, unsigned long
 
 	if (taking->segment.cow_flags) {
 		got = make_own(taking, chunk);
+		if (got <= 0)
+			return gup_refused(taking, got);
+		chunk = got;
+	}
+	if (taking->segment.watched) {
+		got = bring_in(taking->addr, chunk, gup_flags, NULL);
 		if (got <= 0)
 			return gup_refused(taking, got);
 		chunk = got;

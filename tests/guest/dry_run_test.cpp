@@ -175,7 +175,7 @@ TEST_CASE("a dry run brings nothing in, nor makes anything of a hole") {
     }
 }
 
-TEST_CASE("a dry run for writing leaves pages as clean as they are", "[soft_dirty]") {
+TEST_CASE("a dry run for writing leaves pages as clean as they are") {
     const raw_device device;
     for (const char* const name : {"memfd", "anonymous, 4 KiB pages"}) {
         const mapping memory = memory_backing_named(name).map();

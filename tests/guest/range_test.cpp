@@ -112,7 +112,8 @@ TEST_CASE("memory in one piece costs a few records only", "[devdax]") {
     REQUIRE(device.pin(memory.data(), memory.length(), 0, answer) == 0);
     CHECK(answer.out_pages == GiB / page);
     CHECK(answer.out_runs == 1);
-    CHECK(answer.out_bookkeeping < 512);
+    // The debug kernel's locks are larger.
+    CHECK(answer.out_bookkeeping < (rounds(10) == 10 ? 512 : 1024));
 }
 
 TEST_CASE("extents can start anywhere in the range") {
