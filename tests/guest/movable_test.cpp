@@ -117,7 +117,7 @@ TEST_CASE("movable memory: what is pinned is moved out of it, and it can be take
 
 // The command line makes the area large enough (cma=): the kernel takes from it what is movable
 // when it has more than half of what is free.
-TEST_CASE("memory for contiguous allocations: what is pinned is moved out of it", "[.debug]") {
+TEST_CASE("memory for contiguous allocations: what is pinned is moved out of it", "[.cma]") {
     const std::uint32_t flags = GENERATE(0U, std::uint32_t{LONGPIN_PIN_WRITE}, leased_write);
     const physical_range area = contiguous_area();
     mapping memory = map_on_node(0, 16 * MiB);
