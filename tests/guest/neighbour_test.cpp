@@ -93,7 +93,7 @@ void allow_open_files(rlim_t files) {
 } // namespace
 
 TEST_CASE("neighbours: thousands of what one user may own, and what another one feels of it") {
-    constexpr int many = 10000;
+    const int many = rounds(10000);
     struct estate {
         const char* name;
         std::function<void(const raw_device&)> acquire; ///< and wait
@@ -134,9 +134,9 @@ TEST_CASE("neighbours: thousands of what one user may own, and what another one 
          }},
         {"open files, with a pin each",
          [&](const raw_device&) {
-             allow_open_files(many + 100);
+             allow_open_files(rlim_t(many) + 100);
              const mapping memory = mapping::small(page);
-             const std::vector<raw_device> open(many / 2);
+             const std::vector<raw_device> open(std::size_t(many) / 2);
              for (const raw_device& one : open) {
                  one.must_pin(memory.data(), page);
              }
@@ -144,7 +144,7 @@ TEST_CASE("neighbours: thousands of what one user may own, and what another one 
          }},
         {"runs",
          [&](const raw_device& device) {
-             const mapping memory = mapping::runs(many);
+             const mapping memory = mapping::runs(std::size_t(many));
              device.must_pin(memory.data(), memory.length());
              keep();
          }},
