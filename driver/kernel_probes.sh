@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Usage: PROBES.c SYMVERS OUTPUT.h COMPILER [FLAG...]
 # Writes OUTPUT.h: "#define LONGPIN_HAVE_X 1" for each PROBE_X of PROBES.c that compiles, and for
-# each function below that the kernel exports. SYMVERS is its list, Module.symvers; without one,
-# none of them is.
+# what the kernel exports by its list SYMVERS, Module.symvers.
 set -eu
 
 probes=$1
@@ -38,12 +37,10 @@ sed -n 's/.*defined(PROBE_\([A-Z_]*\)).*/\1/p' "$probes" | while read -r probe; 
 		echo "/* no LONGPIN_HAVE_$probe */" >> "$partial"
 	fi
 done
-for symbol in free_uid; do
-	have=LONGPIN_HAVE_$(echo $symbol | tr a-z A-Z)
-	if cut -f 2 "$symvers" 2> /dev/null | grep -qx $symbol; then
-		echo "#define $have 1" >> "$partial"
-	else
-		echo "/* no $have */" >> "$partial"
-	fi
-done
+# A module can only call what is exported; without a list, nothing is.
+if cut -f 2 "$symvers" 2> /dev/null | grep -qx free_uid; then
+	echo "#define LONGPIN_HAVE_FREE_UID 1" >> "$partial"
+else
+	echo "/* no LONGPIN_HAVE_FREE_UID */" >> "$partial"
+fi
 mv "$partial" "$output"
