@@ -208,7 +208,8 @@ static int raise_kept(struct longpin_user *user, unsigned long pages, struct lon
 	return 0;
 }
 
-static void lower_kept(struct longpin_user *user, unsigned long pages)
+/* Lower them; or raise them, if it is a negative number, without asking for limits. */
+static void lower_kept(struct longpin_user *user, long pages)
 {
 	atomic_long_sub(pages, &all_pages);
 	atomic_long_sub(pages, &user->pages);
@@ -381,12 +382,27 @@ static unsigned long rest_of(unsigned long size, unsigned long pinned)
 	return pinned && pinned < size ? size - pinned : 0;
 }
 
+/*
+ * So many pages of it are charged for from now on: charge for more or less of the rest. If @why is
+ * NULL, no limit is asked.
+ */
+static int change_rest(struct longpin_user *user, unsigned long size, unsigned long old_pinned,
+		       unsigned long pinned, struct longpin_refusal *why)
+{
+	unsigned long old = rest_of(size, old_pinned), rest = rest_of(size, pinned);
+
+	if (rest > old && why)
+		return raise_kept(user, rest - old, why);
+	lower_kept(user, (long)old - (long)rest);
+	return 0;
+}
+
 /* Count a piece, if the limits allow for the rest. *@fresh is used if there is no entry. */
 static int pin_piece(struct longpin_user *user, const struct huge_piece *piece,
 		     struct huge_part **fresh, struct longpin_refusal *why)
 {
-	unsigned long old = 0, rest, old_rest;
 	struct rb_node *parent, **link;
+	unsigned long old = 0;
 	struct huge_part *part;
 	int err;
 
@@ -395,15 +411,9 @@ static int pin_piece(struct longpin_user *user, const struct huge_piece *piece,
 		return -EAGAIN;
 	if (part)
 		old = part->pinned;
-	rest = rest_of(piece->size, old + piece->pages);
-	old_rest = rest_of(piece->size, old);
-	if (rest > old_rest) {
-		err = raise_kept(user, rest - old_rest, why);
-		if (err)
-			return err;
-	} else {
-		lower_kept(user, old_rest - rest);
-	}
+	err = change_rest(user, piece->size, old, old + piece->pages, why);
+	if (err)
+		return err;
 	if (!part) {
 		part = *fresh;
 		*fresh = NULL;
@@ -437,9 +447,9 @@ static int charge_piece(struct longpin_user *user, const struct huge_piece *piec
 
 static void uncharge_piece(struct longpin_user *user, const struct huge_piece *piece)
 {
-	unsigned long old, rest, old_rest;
 	struct rb_node *parent, **link;
 	struct huge_part *part;
+	unsigned long old;
 
 	spin_lock(&user->huge_lock);
 	part = find_part(user, piece->head, &parent, &link);
@@ -449,19 +459,12 @@ static void uncharge_piece(struct longpin_user *user, const struct huge_piece *p
 	}
 	old = part->pinned;
 	part->pinned -= piece->pages;
-	rest = rest_of(piece->size, part->pinned);
-	old_rest = rest_of(piece->size, old);
+	/* What isn't held any more is charged a moment longer: a limit is never passed. */
+	change_rest(user, piece->size, old, part->pinned, NULL);
 	if (part->pinned)
 		part = NULL;
 	else
 		rb_erase(&part->node, &user->huge);
-	/* What isn't held any more is charged a moment longer: a limit is never passed. */
-	if (rest > old_rest) {
-		atomic_long_add(rest - old_rest, &user->pages);
-		atomic_long_add(rest - old_rest, &all_pages);
-	} else {
-		lower_kept(user, old_rest - rest);
-	}
 	spin_unlock(&user->huge_lock);
 	kfree(part);
 }

@@ -103,15 +103,18 @@ struct longpin_context *longpin_context_find(u32 id)
 /**
  * longpin_context_next - find the first context from an id on
  * @id: where to start, not negative; set to the id of what was found
+ * @last: the last one to look at
  *
  * Return: the context with a reference for the caller, or NULL.
  */
-struct longpin_context *longpin_context_next(int *id)
+struct longpin_context *longpin_context_next(int *id, int last)
 {
 	struct longpin_context *context;
 
 	mutex_lock(&contexts_lock);
 	context = idr_get_next(&contexts, id);
+	if (context && *id > last)
+		context = NULL;
 	if (context)
 		kref_get(&context->ref);
 	mutex_unlock(&contexts_lock);

@@ -33,7 +33,7 @@ struct longpin_context *longpin_context_open(void);
 void longpin_context_close(struct longpin_context *context);
 
 struct longpin_context *longpin_context_find(u32 id);
-struct longpin_context *longpin_context_next(int *id);
+struct longpin_context *longpin_context_next(int *id, int last);
 void longpin_context_get(struct longpin_context *context);
 void longpin_context_put(struct longpin_context *context);
 unsigned long longpin_contexts_count(void);

@@ -298,7 +298,6 @@ static int unsubscribe(struct sk_buff *request, struct genl_info *info)
  *	may be no end of them
  * @context: id of the context to go on with
  * @handle: the pin in it to go on with
- * @only_context: 0, or the only context to list
  * @only_handle: 0, or the only handle to list
  * @processes: whose pins to list
  * @kinds: 0, or the LONGPIN_KIND_* any of which has to be there
@@ -312,7 +311,6 @@ struct dump {
 	int last;
 	int context;
 	int handle;
-	u32 only_context;
 	u32 only_handle;
 	struct longpin_process_filter processes;
 	u32 kinds;
@@ -373,11 +371,13 @@ static int start_context_dump(struct netlink_callback *cb)
 
 static int get_filters(struct dump *dump, struct nlattr **attrs, struct netlink_ext_ack *extack)
 {
+	u32 context = 0;
+
 	if (attrs[LONGPIN_A_PIN_CONTEXT])
-		dump->only_context = nla_get_u32(attrs[LONGPIN_A_PIN_CONTEXT]);
-	if (dump->only_context) { /* others aren't even looked at */
-		dump->context = min_t(u32, dump->only_context, INT_MAX);
-		dump->last = min(dump->last, dump->context);
+		context = nla_get_u32(attrs[LONGPIN_A_PIN_CONTEXT]);
+	if (context) { /* others aren't even looked at */
+		dump->context = min_t(u32, context, INT_MAX);
+		dump->last = dump->context;
 	}
 	if (attrs[LONGPIN_A_PIN_HANDLE])
 		dump->only_handle = nla_get_u32(attrs[LONGPIN_A_PIN_HANDLE]);
@@ -464,8 +464,6 @@ static int dump_pin(struct pinned_range *range, void *data)
 
 static int dump_pins(struct dump *dump, struct longpin_context *context)
 {
-	if (dump->only_context && dump->only_context != context->id)
-		return 0;
 	dump->left = DUMP_BATCH;
 	return longpin_table_walk(&context->pins, &dump->handle, dump_pin, dump);
 }
@@ -483,7 +481,7 @@ static int go_on(struct sk_buff *skb, struct netlink_callback *cb,
 	int err;
 
 	dump->skb = skb;
-	for (err = 0; id <= dump->last && (context = longpin_context_next(&id)); err = 0) {
+	for (err = 0; (context = longpin_context_next(&id, dump->last)); err = 0) {
 		if (id != dump->context) {
 			dump->context = id;
 			dump->handle = 0;

@@ -4,7 +4,6 @@
  * between, and get them again.
  */
 #include <linux/capability.h>
-#include <linux/fs.h>
 #include <linux/ktime.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>

@@ -109,8 +109,8 @@ typedef int (*longpin_answer_fn)(const void *call);
  * All above @lock never change once the pin is published.
  *
  * Lock order, over all files: struct longpin_lease.filling; the mmap lock and file systems' locks;
- * the table's lock; @lock; and under it, each a leaf,
- * those of the event queue, of struct longpin_audience and of dax_devices.c.
+ * the table's lock; @lock; and under it, each a leaf, those of the event queue, of struct
+ * longpin_audience and of dax_devices.c.
  */
 struct pinned_range {
 	struct kref ref;

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <sys/mman.h>
@@ -36,15 +37,20 @@ private:
 /// Open files: an ordinary user may not open the device, but has what root opened.
 using contexts = std::vector<raw_device>;
 
-/// Pins single pages until that is refused, or there are twice as many as allowed. Returns the
-/// errno of the refusal, or 0.
-int pin_pages(const raw_device& device, const std::byte* memory, std::uint32_t flags, watch& seen) {
+/// Has something pin a page, until that is refused, or it was twice as often as is allowed. Returns
+/// the errno of the refusal, or 0.
+int until_refused(watch& seen, const std::function<int(std::size_t)>& pin_one) {
     int err = 0;
     for (std::size_t i = 0; i < 2 * limit && err == 0; i++) {
-        err = device.pin(memory + i * page, page, flags);
+        err = pin_one(i);
         seen.look();
     }
     return err;
+}
+
+int pin_pages(const raw_device& device, const std::byte* memory, std::uint32_t flags, watch& seen) {
+    return until_refused(seen,
+                         [&](std::size_t i) { return device.pin(memory + i * page, page, flags); });
 }
 
 /// Tries to hold more than the limit. What it pins it leaves to its caller, whose memory it is.
@@ -66,38 +72,23 @@ int by_many_leases(const contexts& open, const mapping& memory, watch& seen) {
 }
 
 int by_the_same_page(const contexts& open, const mapping& memory, watch& seen) {
-    int err = 0;
-    for (std::size_t i = 0; i < 2 * limit && err == 0; i++) {
-        err = open[0].pin(memory.data(), page);
-        seen.look();
-    }
-    return err;
+    return until_refused(seen, [&](std::size_t) { return open[0].pin(memory.data(), page); });
 }
 
 int by_what_is_unmapped(const contexts& open, const mapping& /*memory*/, watch& seen) {
-    int err = 0;
-    for (std::size_t i = 0; i < 2 * limit && err == 0; i++) {
-        err = open[0].pin(mapping::small(page).data(), page);
-        seen.look();
-    }
-    return err;
+    return until_refused(
+        seen, [&](std::size_t) { return open[0].pin(mapping::small(page).data(), page); });
 }
 
 int by_many_contexts(const contexts& open, const mapping& memory, watch& seen) {
-    int err = 0;
-    for (std::size_t i = 0; i < 2 * limit && err == 0; i++) {
-        err = open.at(i).pin(memory.at(i * page), page);
-        seen.look();
-    }
-    return err;
+    return until_refused(seen,
+                         [&](std::size_t i) { return open.at(i).pin(memory.at(i * page), page); });
 }
 
-int by_many_processes(const contexts& open, const mapping& /*memory*/, watch& /*seen*/) {
-    int err = 0;
-    for (std::size_t i = 0; i < 2 * limit && err == 0; i++) {
-        err = in_child([&] { return open[0].pin(mapping::small(page).data(), page); });
-    }
-    return err;
+int by_many_processes(const contexts& open, const mapping& /*memory*/, watch& seen) {
+    return until_refused(seen, [&](std::size_t) {
+        return in_child([&] { return open[0].pin(mapping::small(page).data(), page); });
+    });
 }
 
 int by_threads(const contexts& open, const mapping& memory, watch& seen) {

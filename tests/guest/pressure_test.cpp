@@ -61,10 +61,7 @@ mapping memory_of(kind which) {
     }
     case kind::fs_dax: break;
     }
-    const file data = temporary_file(backing("xfs_dax"), length);
-    mapping memory(length, PROT_READ | PROT_WRITE, MAP_SHARED, data.get());
-    memory.fill();
-    return memory;
+    return dax_file("xfs_dax", length).memory;
 }
 
 /// Bytes of a mapping that are in memory.

@@ -36,10 +36,8 @@ struct subject {
 };
 
 leased_memory on_dax(const char* filesystem) {
-    file data = temporary_file(backing(filesystem), length);
-    mapping memory(length, PROT_READ | PROT_WRITE, MAP_SHARED, data.get());
-    memory.fill();
-    return {std::move(memory), std::move(data)};
+    dax_file data(filesystem, length);
+    return {std::move(data.memory), std::move(data.descriptor)};
 }
 
 leased_memory on_xfs() {
