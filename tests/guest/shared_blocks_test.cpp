@@ -3,8 +3,7 @@
 // memory to get_user_pages; and what is written by a lease must not get into the other file.
 //
 // On 6.1 XFS leaves marks on blocks that were shared while they were mapped, of which a later user
-// of the block is warned: see kernel_faults_test.cpp. The tests that make such blocks have a guest
-// of their own.
+// of the block is warned: see kernel_faults_test.cpp. So these tests have a guest of their own.
 #include "support/child.hpp"
 #include "support/lease.hpp"
 #include "support/repeated.hpp"
@@ -163,7 +162,8 @@ void check_kept_apart(const leased_file& data, const file& other) {
 
 } // namespace
 
-TEST_CASE("shared blocks: a lease for reading of a file that shares its blocks holds them") {
+TEST_CASE("shared blocks: a lease for reading of a file that shares its blocks holds them",
+          "[.alone]") {
     const raw_device device;
     const cloned_file data;
     const std::uint32_t handle = device.must_pin(data.memory.data(), pages * page, leased);
@@ -179,7 +179,8 @@ TEST_CASE("shared blocks: a lease for reading of a file that shares its blocks h
     CHECK(has_pattern(buffer.data(), buffer.size()));
 }
 
-TEST_CASE("shared blocks: a lease is made while another thread empties the page tables") {
+TEST_CASE("shared blocks: a lease is made while another thread empties the page tables",
+          "[.alone]") {
     constexpr std::chrono::milliseconds time(4000);
     const cloned_file data;
     const mapping result = mapping::shared_anonymous(sizeof(int));
